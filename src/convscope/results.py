@@ -1,0 +1,221 @@
+"""The waist of the hourglass: frozen results, each with the provenance to make it again.
+
+Methods produce these, views read them; neither knows the other. All tensors are float32 on the CPU.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from convscope.shapes import ChannelMaps, Images, Maps, Scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Reduction = Literal["max_abs", "l2", "sum", "abs_sum"]
+"""How the channels of a map become one number per pixel: max |v|, √Σv², Σv (signed), Σ|v|."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a picture came from and how it became the network's input.
+
+    Attributes:
+        name: what the user typed: a path, ``-``, or ``sample:cat``.
+        sha256: digest of the file's bytes, empty for tensors.
+        width: of the upright original, in pixels.
+        height: of the upright original, in pixels.
+        box: the part of the original that the network sees, ``(left, top, right, bottom)`` in its pixels.
+        notes: what was done to it, such as ``"rotated by its EXIF tag"``.
+    """
+
+    name: str
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    box: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything needed to make a result again.
+
+    Attributes:
+        action: the function that made it, such as ``"attribute"`` or ``"explain"``.
+        method: the method in its one-line spelling, such as ``"smooth_grad(gradient(), samples=50)"``.
+        model: name of the network.
+        origin: how ``convscope.load`` finds it again; empty for a module made in Python.
+        weights_digest: SHA-256 over the names and values of all parameters and buffers, 16 hex digits.
+        targets: one target per image, fully resolved.
+        seed: of every random draw.
+        device: such as ``"cpu"`` or ``"cuda:0"``.
+        dtype: in which the network ran.
+        threads: number of CPU threads, on which the last bits of a sum depend.
+        versions: of convscope, torch and Python.
+        seconds: wall-clock time of the computation.
+        created: UTC, ISO 8601.
+        options: anything else the action was given.
+    """
+
+    action: str
+    method: str
+    model: str
+    origin: str
+    weights_digest: str
+    targets: tuple[str, ...]
+    seed: int
+    device: str
+    dtype: str
+    threads: int
+    versions: Mapping[str, str]
+    seconds: float
+    created: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Result:
+    """What every result can do: show itself in a notebook and give its matplotlib figure."""
+
+    def figure(self) -> "Figure":
+        """Draw the result. The figure belongs to the caller; nothing is shown or saved."""
+        # The one arrow that points up, by name and at run time: a result can be shown wherever views are
+        # installed, yet nothing below the views has to know them.
+        figure: Figure = import_module("convscope.plot").figure(self)
+        return figure
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.figure().savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution(Result):
+    """Heatmaps over the input for a target: one per image.
+
+    Attributes:
+        images: what the network saw, (n, c, h, w) in [0, 1].
+        values: raw values at the input's resolution, (n, k, h, w); ``k`` is the number of input channels for
+            methods that attribute to channels, else 1. Never rescaled; units are the target's (per unit of a
+            [0, 1] pixel for gradients).
+        reduction: how ``maps`` makes one number of the ``k`` channels.
+        signed: whether the maps have a meaningful sign.
+        scores: the target's value for each image, (n,).
+        targets: one resolved target per image.
+        layers: resolved addresses of the layers the method looked at, empty for methods on the input.
+        cells: for CAMs the map before upsampling, (n, 1, rows, columns); of the first layer where several are fused.
+        facts: numbers and notes that a reader needs: completeness error, coverage of the ReLU rule, upsampling.
+            A fact with one value per image is a tuple of n floats.
+        provenance: how to make it again.
+    """
+
+    images: Images
+    values: ChannelMaps
+    reduction: Reduction
+    signed: bool
+    scores: Scores
+    targets: tuple[str, ...]
+    layers: tuple[str, ...]
+    cells: ChannelMaps | None
+    facts: Mapping[str, Any]
+    provenance: Provenance
+
+    @property
+    def maps(self) -> Maps:
+        """One number per pixel, (n, h, w), by ``reduction``."""
+        return reduce_channels(self.values, self.reduction)
+
+    @property
+    def method(self) -> str:
+        """The method's one-line spelling."""
+        return self.provenance.method
+
+
+def reduce_channels(values: ChannelMaps, reduction: Reduction) -> Maps:
+    """Make one number per pixel out of ``k`` channels: (n, k, h, w) to (n, h, w)."""
+    match reduction:
+        case "max_abs":
+            return values.abs().amax(dim=1)
+        case "l2":
+            return values.square().sum(dim=1).sqrt()
+        case "sum":
+            return values.sum(dim=1)
+        case "abs_sum":
+            return values.abs().sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One class the network considered.
+
+    Attributes:
+        index: of the class.
+        name: of the class, or ``"class 281"`` where the network has no names.
+        probability: softmax over the logits, in [0, 1].
+        logit: the raw score.
+    """
+
+    index: int
+    name: str
+    probability: float
+    logit: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Numbers that say how far to believe one map of one image.
+
+    Attributes:
+        completeness_error: |Σ map − (score − baseline score)| / |score − baseline score| for methods that promise
+            to add up; None for others. 0 is perfect.
+        edge_similarity: rank correlation of |map| with a Sobel edge image of the input, in [−1, 1]. A map that is
+            little more than edges scores high, and says little about the network.
+        randomization_similarity: rank correlation of |map| with the |map| of the same network whose last layer
+            has random weights, in [−1, 1]; None where it was not computed. A map that stays the same does not
+            explain the answer.
+        notes: plain sentences where something needs to be said.
+    """
+
+    completeness_error: float | None
+    edge_similarity: float
+    randomization_similarity: float | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Result):
+    """The page: what the network answered and which pixels made it answer so.
+
+    Attributes:
+        images: what the network saw, (n, c, h, w) in [0, 1].
+        sources: where each came from.
+        answers: for each image its top classes, most probable first.
+        attributions: one per method (a column of the page), each over all images.
+        trust: ``trust[method][image]``.
+        failures: ``(name, reason)`` of the inputs that could not be used.
+        provenance: how to make it again.
+    """
+
+    images: Images
+    sources: tuple[Source, ...]
+    answers: tuple[tuple[Answer, ...], ...]
+    attributions: tuple[Attribution, ...]
+    trust: tuple[tuple[Trust, ...], ...]
+    failures: tuple[tuple[str, str], ...]
+    provenance: Provenance
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("convscope.report").html(self, fragment=True)
+        return html
+
+
+def unit_range(images: Tensor) -> bool:
+    """Whether all values lie in [0, 1], with room for rounding."""
+    low, high = torch.aminmax(images)
+    return bool(low >= -1e-4 and high <= 1 + 1e-4)

@@ -1,0 +1,15 @@
+"""Names of tensor shapes, checked at run time in the tests (jaxtyping + beartype).
+
+``n`` images, ``c`` input channels, ``h`` × ``w`` pixels (row, column). Values of images are in [0, 1].
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+Image = Float[Tensor, "c h w"]
+Images = Float[Tensor, "n c h w"]
+Maps = Float[Tensor, "n h w"]
+ChannelMaps = Float[Tensor, "n k h w"]
+Scores = Float[Tensor, " n"]
+Logits = Float[Tensor, "n classes *positions"]
+Activation = Float[Tensor, "n *shape"]
