@@ -51,7 +51,9 @@ class MissingExtra(ConvscopeError):
     """An optional dependency is not installed."""
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
-        super().__init__(f"{feature} needs {package}, which is not installed. Install it with: pip install 'convscope[{extra}]'")
+        super().__init__(
+            f"{feature} needs {package}, which is not installed. Install it with: pip install 'convscope[{extra}]'"
+        )
 
 
 def near_misses(word: str, known: Iterable[str], count: int = 3) -> str:

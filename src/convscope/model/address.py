@@ -23,7 +23,9 @@ from convscope.model.model import Model
 OUTPUT = "output"
 """The name of the network itself as a layer: its output, before any final softmax."""
 
-_UNIT = re.compile(r"^(?P<layer>[^:@~]+)(?:~(?P<call>\d+))?(?::(?P<channel>\d+))?(?:@(?P<row>\d+),(?P<column>\d+))?$")
+_UNIT = re.compile(
+    r"^(?P<layer>[^:@~]+)(?:~(?P<call>\d+))?(?::(?P<channel>\d+))?(?:@(?P<row>\d+),(?P<column>\d+))?$"
+)
 _CLASS = re.compile(r"^class:(?P<name>.+?)(?:@(?P<row>\d+),(?P<column>\d+))?$")
 _TOP = re.compile(r"^top(?P<rank>[1-9]\d*)?$")
 
@@ -119,10 +121,14 @@ def find_class(name: str, model: Model) -> int:
     if name.isdigit():
         index = int(name)
         if spec.classes and index >= len(spec.classes):
-            raise AddressError(f"no class {index} in {model.name}: it has classes 0 to {len(spec.classes) - 1}.")
+            raise AddressError(
+                f"no class {index} in {model.name}: it has classes 0 to {len(spec.classes) - 1}."
+            )
         return index
     if not spec.classes:
-        raise AddressError(f"{model.name} has no class names, so 'class:{name}' means nothing. Give an index (class:281), or load it with classes=...")
+        raise AddressError(
+            f"{model.name} has no class names, so 'class:{name}' means nothing. Give an index (class:281), or load it with classes=..."
+        )
     known: dict[str, set[int]] = {}
     for index, main in enumerate(spec.classes):
         for synonym in {main, *(spec.synonyms[index] if spec.synonyms else ())}:
@@ -134,7 +140,9 @@ def find_class(name: str, model: Model) -> int:
         choices = ", ".join(f"class:{index} ({spec.classes[index]})" for index in found)
         raise AddressError(f"{name!r} names several classes of {model.name}: {choices}. Give the index.")
     inside = sorted({index for key, indices in known.items() if name.lower() in key for index in indices})[:5]
-    hint = near_misses(name, known) or (f" Classes that contain it: {', '.join(f'{i} {spec.classes[i]}' for i in inside)}." if inside else "")
+    hint = near_misses(name, known) or (
+        f" Classes that contain it: {', '.join(f'{i} {spec.classes[i]}' for i in inside)}." if inside else ""
+    )
     raise AddressError(f"no class {name!r} in {model.name}.{hint}")
 
 

@@ -91,7 +91,10 @@ class Model:
                 + (" Add the batch dimension with images[None]." if like.ndim == 3 else "")
             )
         preprocessing = self.spec.preprocessing
-        mean, std = (torch.tensor(v, dtype=like.dtype, device=like.device).view(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
+        mean, std = (
+            torch.tensor(v, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+            for v in (preprocessing.mean, preprocessing.std)
+        )
         return mean, std
 
 
@@ -118,6 +121,8 @@ def _unwrap(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
             notes.append("torch.compile taken off: the original network is examined")
             module = inner
         elif isinstance(module, torch.jit.ScriptModule):
-            raise ModelError("a TorchScript network hides its layers. Give the original nn.Module, before torch.jit.script or trace.")
+            raise ModelError(
+                "a TorchScript network hides its layers. Give the original nn.Module, before torch.jit.script or trace."
+            )
         else:
             return module, tuple(notes)
