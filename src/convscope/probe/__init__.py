@@ -1,1 +1,36 @@
-"""TODO"""
+"""The only package that touches a network: always in a ``with`` block, never leaving a trace."""
+
+from convscope.probe.gradient import Gradients, input_gradient, layer_gradients
+from convscope.probe.graph import Graph, Ref, Step, graph, resume, value_of
+from convscope.probe.layout import LayerCall, Layout, layout
+from convscope.probe.record import observe, record, replaced
+from convscope.probe.rectifier import Coverage, hook_rectifiers
+from convscope.probe.target import BatchTarget, Target, TargetLike, batch_target, direction, target
+from convscope.probe.untouched import untouched
+
+__all__ = [
+    "BatchTarget",
+    "Coverage",
+    "Gradients",
+    "Graph",
+    "LayerCall",
+    "Layout",
+    "Ref",
+    "Step",
+    "Target",
+    "TargetLike",
+    "batch_target",
+    "direction",
+    "graph",
+    "hook_rectifiers",
+    "input_gradient",
+    "layer_gradients",
+    "layout",
+    "observe",
+    "record",
+    "replaced",
+    "resume",
+    "target",
+    "untouched",
+    "value_of",
+]

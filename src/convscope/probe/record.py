@@ -1,0 +1,91 @@
+"""Reading activations: any set of layers in one forward pass."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from convscope.errors import ModelError
+from convscope.model import OUTPUT, Address, Model, expand
+from convscope.probe.forward import forward
+from convscope.probe.layout import layout
+from convscope.probe.untouched import untouched
+from convscope.shapes import Images
+
+
+def record(model: Model, images: Images, layers: Iterable[str]) -> dict[str, Tensor]:
+    """Record the outputs of layers for a batch of images, in one forward pass that ends at the deepest of them.
+
+    Args:
+        model: the network.
+        images: (n, c, h, w) in [0, 1].
+        layers: addresses of layers; globs are expanded; ``output`` is the logits. A layer that runs several times
+            gives one entry per call (``relu~0``, ``relu~1``), or the one asked for.
+
+    Returns:
+        Activations by address, in the order asked, detached copies that no later in-place operation can change; on
+        the network's device and in its dtype.
+
+    Raises:
+        AddressError: no such layer or call.
+        ModelError: the network cannot be run on these images, or a layer returns no tensor.
+    """
+    with untouched(model), torch.no_grad():
+        known = layout(model)
+        taps: dict[Address, None] = {}
+        for pattern in layers:
+            for address in expand(pattern, model):
+                whole = address.call is None
+                count = known.counts.get(address.layer, 0) if whole else 0
+                calls = [Address(address.layer, call) for call in range(count)] or [known.tap(address, model)]
+                taps.update(dict.fromkeys(calls))
+        seen = observe(model, images, taps)
+        return {known.name(tap): seen[tap] for tap in taps}
+
+
+def observe(model: Model, images: Images, taps: Iterable[Address]) -> dict[Address, Tensor]:
+    """Record explicit taps (see ``Layout.tap``). Inside an ``untouched`` block; no gradients are kept."""
+    seen: dict[Address, Tensor] = {}
+
+    def visit(tap: Address, output: Tensor) -> None:
+        seen[tap] = output.detach().clone()
+
+    with torch.no_grad():
+        forward(model, images, taps, visit)
+    return seen
+
+
+def replaced(model: Model, images: Images, replacements: Mapping[str, Tensor]) -> Tensor:
+    """Run the network with the outputs of some layers replaced, and return its logits.
+
+    Everything up to a replaced layer is still computed; ``probe.graph`` resumes from the middle instead.
+
+    Args:
+        model: the network.
+        images: (n, c, h, w) in [0, 1], or (1, c, h, w) to share one picture between all replacements.
+        replacements: by address of a layer; each (n, ...) as the layer's own output, or (1, ...).
+
+    Raises:
+        AddressError: no such layer or call.
+        ModelError: a replacement does not have its layer's shape.
+    """
+    batch = max([len(images), *(len(value) for value in replacements.values())])
+    with untouched(model), torch.no_grad():
+        known = layout(model)
+        values = {known.tap(expand(name, model)[0], model): value for name, value in replacements.items()}
+        logits: list[Tensor] = []
+
+        def visit(tap: Address, output: Tensor) -> Tensor | None:
+            if tap.layer == OUTPUT and tap not in values:
+                logits.append(output.detach().clone())
+                return None
+            value = values[tap].to(output)
+            if value.shape[1:] != output.shape[1:] or len(value) not in (1, batch):
+                raise ModelError(
+                    f"replacement for {tap} has shape {tuple(value.shape)}; expected ({batch}, {', '.join(map(str, output.shape[1:]))})."
+                )
+            return value.expand_as(output).clone()
+
+        shared = images.expand(batch, -1, -1, -1)
+        forward(model, shared, [*values, known.tap(Address(OUTPUT), model)], visit)
+    return logits[0]
