@@ -109,7 +109,13 @@ def _concatenate(step: Step, known: Known, graph: Graph) -> Extent:
     for index in range(2):
         parts = [extent.axes[index] for extent in extents]
         if parts[0].dim == dim and len(names) == len(step.args[0]):
-            axes.append(replace(parts[0], low=np.concatenate([p.low for p in parts]), high=np.concatenate([p.high for p in parts])))
+            axes.append(
+                replace(
+                    parts[0],
+                    low=np.concatenate([p.low for p in parts]),
+                    high=np.concatenate([p.high for p in parts]),
+                )
+            )
         elif parts[0].dim == dim:
             return _unknown(step, known, graph)  # constants joined along an image axis
         else:
@@ -158,7 +164,11 @@ def _pooling(step: Step, known: Known, graph: Graph) -> Extent:
 
 def _depth_pooling(step: Step, known: Known, graph: Graph) -> Extent:
     # Local response normalization pools over channels by a 3-D window of height and width 1.
-    kernel, stride, padding = step.args[1], _argument(step, 2, "stride", []) or step.args[1], _argument(step, 3, "padding", 0)
+    kernel, stride, padding = (
+        step.args[1],
+        _argument(step, 2, "stride", []) or step.args[1],
+        _argument(step, 3, "padding", 0),
+    )
     tail = [list(value)[-2:] if not isinstance(value, int) else value for value in (kernel, stride, padding)]
     return _window(step, known, graph, *tail, 1)
 
@@ -187,7 +197,10 @@ def _transposed_convolution(step: Step, known: Known, graph: Graph) -> Extent:
         if axis.dim is None:
             return _unknown(step, known, graph)
         which = axis.dim - (len(step.shape) - 2)
-        stride, padding = _pair(_argument(step, 3, "stride", 1), which), _pair(_argument(step, 4, "padding", 0), which)
+        stride, padding = (
+            _pair(_argument(step, 3, "stride", 1), which),
+            _pair(_argument(step, 4, "padding", 0), which),
+        )
         dilation, k = _pair(_argument(step, 7, "dilation", 1), which), kernel[which]
         pairs = [(i * stride - padding + dilation * j, i) for i in range(len(axis.low)) for j in range(k)]
         taps = pairs_to_taps(step.shape[axis.dim], pairs)
@@ -243,7 +256,11 @@ def _padding(step: Step, known: Known, graph: Graph) -> Extent:
         before, length = int(amounts[slot]), len(axis.low)
         source = np.arange(step.shape[axis.dim]) - before
         if mode in {"reflect", "replicate", "circular"}:
-            folded = {"reflect": _reflect, "replicate": lambda i, n: np.clip(i, 0, n - 1), "circular": lambda i, n: i % n}[mode](source, length)
+            folded = {
+                "reflect": _reflect,
+                "replicate": lambda i, n: np.clip(i, 0, n - 1),
+                "circular": lambda i, n: i % n,
+            }[mode](source, length)
         else:
             folded = np.where((source >= 0) & (source < length), source, -1)
         axes.append(axis.window(folded[:, None], grow=0, shift=-before, scale=1))
@@ -445,7 +462,22 @@ RULES: Mapping[str, Rule] = {
     "upsample_bilinear2d": _upsampling(1),
     "upsample_bicubic2d": _upsampling(2),
     **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"), _padding),
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "std", "var", "logsumexp", "norm", "linalg_vector_norm"), _reduction),
+    **dict.fromkeys(
+        (
+            "mean",
+            "sum",
+            "amax",
+            "amin",
+            "max",
+            "min",
+            "std",
+            "var",
+            "logsumexp",
+            "norm",
+            "linalg_vector_norm",
+        ),
+        _reduction,
+    ),
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "_unsafe_view"), _reshape),
     **dict.fromkeys(("permute", "transpose", "t", "swapaxes"), _permute),
     "unsqueeze": _unsqueeze,
@@ -461,6 +493,9 @@ RULES: Mapping[str, Rule] = {
     "layer_norm": _mixing("layer norm over positions", lambda step, rank: range(rank - len(step.args[1]), rank)),
     "group_norm": _mixing("group norm over positions", lambda _, rank: range(1, rank)),
     "instance_norm": _mixing("instance norm over positions", lambda _, rank: range(2, rank)),
-    **dict.fromkeys(("softmax", "log_softmax", "_softmax"), _mixing("softmax over positions", lambda step, _: [int(step.args[1])])),
+    **dict.fromkeys(
+        ("softmax", "log_softmax", "_softmax"),
+        _mixing("softmax over positions", lambda step, _: [int(step.args[1])]),
+    ),
     **dict.fromkeys(("matmul", "bmm", "mm", "einsum", "scaled_dot_product_attention", "addmm"), _attention),
 }

@@ -61,7 +61,9 @@ def map_layout(model: Model, tap: Address, shape: tuple[int, ...], image_size: t
     """
     key = f"map layout {tap} {shape[1:]} {image_size}"
     if key not in model.memo:
-        model.memo[key] = _tokens(model, tap, shape, image_size) if len(shape) == 3 else _map(model, tap, shape, image_size)
+        model.memo[key] = (
+            _tokens(model, tap, shape, image_size) if len(shape) == 3 else _map(model, tap, shape, image_size)
+        )
     known: MapLayout = model.memo[key]
     return known
 
@@ -72,19 +74,19 @@ def _map(model: Model, tap: Address, shape: tuple[int, ...], image_size: tuple[i
             f"layer {layout(model).name(tap)!r} of {model.name} has output {shape[1:]}, which has no positions to draw. "
             "Choose a layer with maps; `convscope layers` lists them."
         )
+    even = _even("map", (shape[2], shape[3]), 0, image_size)
     try:
         value = value_of(graph(model, image_size), tap, model)
-        dims = tuple(axis.dim for axis in extents(model, image_size)[value].axes)
-        if dims in {(2, 3), (1, 2)}:
-            field = receptive_field(model, str(tap), size=image_size)
-            kind: Kind = "map" if dims == (2, 3) else "channels last"
-            grid = (shape[dims[0] or 0], shape[dims[1] or 0])
-            # One position has no stride of its own; it stands for the whole picture.
-            stride = tuple(float(field.stride[i] or image_size[i]) for i in range(2))
-            return MapLayout(kind, grid, 0, field.start, (stride[0], stride[1]), aligned=True)
     except ModelError:
-        pass  # not traceable: the even spread below is the stated fallback, and ``aligned`` says so
-    return _even("map", (shape[2], shape[3]), 0, image_size)
+        return even  # not traceable, or an identity: the stated fallback, and ``aligned`` says so
+    dims = tuple(axis.dim for axis in extents(model, image_size)[value].axes)
+    if dims not in {(2, 3), (1, 2)}:
+        return even
+    field = receptive_field(model, str(tap), size=image_size)
+    kind: Kind = "map" if dims == (2, 3) else "channels last"
+    # One position has no stride of its own; it stands for the whole picture.
+    rows, columns = (float(field.stride[i] or image_size[i]) for i in range(2))
+    return MapLayout(kind, field.map_size, 0, field.start, (rows, columns), aligned=True)
 
 
 def _tokens(model: Model, tap: Address, shape: tuple[int, ...], image_size: tuple[int, int]) -> MapLayout:

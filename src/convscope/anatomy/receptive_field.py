@@ -64,7 +64,9 @@ class ReceptiveField:
         """
         rows, columns = self.map_size
         if not (0 <= row < rows and 0 <= column < columns):
-            raise AddressError(f"{self.layer} has {rows}×{columns} positions for a {self.image_size[0]}×{self.image_size[1]} picture, got {row},{column}.")
+            raise AddressError(
+                f"{self.layer} has {rows}×{columns} positions for a {self.image_size[0]}×{self.image_size[1]} picture, got {row},{column}."
+            )
         (top, bottom), (left, right) = _span(self.extent.rows, row), _span(self.extent.columns, column)
         return Box(top, left, bottom, right)
 
@@ -143,5 +145,3 @@ def _stride(axis: Axis) -> float:
 def _span(axis: Axis, index: int) -> tuple[int, int]:
     low, high = int(axis.low[index]), int(axis.high[index])
     return (low, high + 1) if low <= high else (0, 0)
-
-

@@ -6,7 +6,15 @@ from convscope.errors import MethodError, ModelError
 from convscope.model import OUTPUT, Address, Model
 from convscope.probe import Graph, graph, layout
 
-_POOLING = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices", "dropout", "flatten"}
+_POOLING = {
+    "max_pool2d",
+    "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "max_pool2d_with_indices",
+    "dropout",
+    "flatten",
+}
 _ATTENTION = {"scaled_dot_product_attention", "softmax"}
 
 
@@ -44,17 +52,26 @@ def _suggest(model: Model) -> str:
         if (call.layer, call.call) in traced.layer_outputs and (call.shape or ())[1] != logits[1]
     ]
     order = {step.name: index for index, step in enumerate(traced.steps)}
-    values = sorted({value for value in fitting if value in order and traced.by_name[value].op not in _POOLING}, key=order.__getitem__)
+    values = sorted(
+        {value for value in fitting if value in order and traced.by_name[value].op not in _POOLING},
+        key=order.__getitem__,
+    )
     return _named(model, [place for place, value in traced.layer_outputs.items() if values and value == values[-1]])
 
 
 def _before_last_attention(traced: Graph) -> list[tuple[str, int]]:
     order = {step.name: index for index, step in enumerate(traced.steps)}
-    last = max((index for step, index in ((step, order[step.name]) for step in traced.steps) if step.op in _ATTENTION), default=0)
+    last = max(
+        (index for step, index in ((step, order[step.name]) for step in traced.steps) if step.op in _ATTENTION),
+        default=0,
+    )
     norms = [
         (place, order[value])
         for place, value in traced.layer_outputs.items()
-        if value in order and order[value] < last and traced.by_name[value].op == "layer_norm" and len(traced.by_name[value].shape) == 3
+        if value in order
+        and order[value] < last
+        and traced.by_name[value].op == "layer_norm"
+        and len(traced.by_name[value].shape) == 3
     ]
     # Head-wise norms inside attention have the same rank but are nested in it; the outermost comes first.
     newest = max((index for _, index in norms), default=-1)
@@ -64,5 +81,7 @@ def _before_last_attention(traced: Graph) -> list[tuple[str, int]]:
 def _named(model: Model, places: Iterable[tuple[str, int]]) -> str:
     shortest = min(places, key=lambda place: (place[0].count("."), len(place[0])), default=None)
     if shortest is None:
-        raise MethodError(f"{model.name} has no layer with positions to draw a class activation map on. Give layer=..., or use a method on the input.")
+        raise MethodError(
+            f"{model.name} has no layer with positions to draw a class activation map on. Give layer=..., or use a method on the input."
+        )
     return layout(model).name(Address(*shortest))

@@ -1,7 +1,26 @@
 """Networks with their preprocessing, and the address language that names anything inside them."""
 
 from convscope.model.address import OUTPUT, Address, expand, find_class, parse
+from convscope.model.catalog import Entry, networks
+from convscope.model.load import load
+from convscope.model.cast import cast
 from convscope.model.model import Model, digest
 from convscope.model.spec import Fit, Interpolation, ModelSpec, Preprocessing
 
-__all__ = ["OUTPUT", "Address", "Fit", "Interpolation", "Model", "ModelSpec", "Preprocessing", "digest", "expand", "find_class", "parse"]
+__all__ = [
+    "OUTPUT",
+    "Address",
+    "Entry",
+    "Fit",
+    "Interpolation",
+    "Model",
+    "ModelSpec",
+    "Preprocessing",
+    "cast",
+    "digest",
+    "expand",
+    "find_class",
+    "load",
+    "networks",
+    "parse",
+]

@@ -5,6 +5,7 @@ from convscope.probe.graph import Graph, Ref, Step, graph, resume, value_of
 from convscope.probe.layout import LayerCall, Layout, layout
 from convscope.probe.record import observe, record, replaced
 from convscope.probe.rectifier import Coverage, hook_rectifiers
+from convscope.probe.score import score
 from convscope.probe.target import BatchTarget, Target, TargetLike, batch_target, direction, target
 from convscope.probe.untouched import untouched
 
@@ -30,6 +31,7 @@ __all__ = [
     "record",
     "replaced",
     "resume",
+    "score",
     "target",
     "untouched",
     "value_of",

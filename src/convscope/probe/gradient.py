@@ -93,10 +93,14 @@ def layer_gradients(model: Model, images: Images, layers: Iterable[Address], que
 
 def _backward(scores: Tensor, leaves: Sequence[Tensor], prepare: Prepare | None, question: BatchTarget) -> list[Tensor]:
     if scores.grad_fn is None:
-        raise MethodError(f"no gradient leads from {question.names[0]} back to what is asked for: the network cuts it off (no_grad, detach or a constant).")
+        raise MethodError(
+            f"no gradient leads from {question.names[0]} back to what is asked for: the network cuts it off (no_grad, detach or a constant)."
+        )
     if prepare is not None:
         prepare(scores.grad_fn)
     gradients = torch.autograd.grad(scores.sum(), leaves, allow_unused=True)
     if any(gradient is None for gradient in gradients):
-        raise MethodError(f"the chosen layer does not influence {question.names[0]}. Choose a layer before it, or another target.")
+        raise MethodError(
+            f"the chosen layer does not influence {question.names[0]}. Choose a layer before it, or another target."
+        )
     return [gradient for gradient in gradients if gradient is not None]

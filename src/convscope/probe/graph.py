@@ -22,7 +22,21 @@ from convscope.probe.untouched import untouched
 from convscope.shapes import Images
 
 _FINAL = set(FINAL_FUNCTIONS.values())
-_VIEWS = {"view", "reshape", "flatten", "slice", "select", "permute", "transpose", "unsqueeze", "squeeze", "expand", "split", "chunk", "unbind"}
+_VIEWS = {
+    "view",
+    "reshape",
+    "flatten",
+    "slice",
+    "select",
+    "permute",
+    "transpose",
+    "unsqueeze",
+    "squeeze",
+    "expand",
+    "split",
+    "chunk",
+    "unbind",
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,10 @@ class Graph:
         goals = tuple(goals)
         plan = self._between(goals, known)
         last_use = {name: index for index, step in enumerate(plan) for name in step.inputs}
-        parameters = {**dict(model.module.named_parameters(remove_duplicate=False)), **dict(model.module.named_buffers(remove_duplicate=False))}
+        parameters = {
+            **dict(model.module.named_parameters(remove_duplicate=False)),
+            **dict(model.module.named_buffers(remove_duplicate=False)),
+        }
         values: dict[str, Any] = dict(known)
 
         def look_up(leaf: Any) -> Any:  # noqa: ANN401 - arguments of ATen calls
@@ -134,7 +151,9 @@ class Graph:
             return self.constants[leaf.name] if leaf.name in self.constants else values[leaf.name]
 
         for index, step in enumerate(plan):
-            args, kwargs = pytree.tree_map(look_up, (step.args, dict(step.kwargs)), is_leaf=lambda leaf: isinstance(leaf, Ref))
+            args, kwargs = pytree.tree_map(
+                look_up, (step.args, dict(step.kwargs)), is_leaf=lambda leaf: isinstance(leaf, Ref)
+            )
             values[step.name] = step.function(*args, **kwargs)
             for name in step.inputs:
                 if last_use[name] == index and name not in goals:
@@ -155,7 +174,9 @@ class Graph:
         changed = self.downstream(names) - names
         plan = [step for step in self._between(tuple(goals), dict.fromkeys(names)) if step.name in changed]
         needed = dict.fromkeys(name for step in plan for name in step.inputs)
-        return tuple(name for name in needed if name not in changed | names and (name == self.input or name in self.by_name))
+        return tuple(
+            name for name in needed if name not in changed | names and (name == self.input or name in self.by_name)
+        )
 
     def _between(self, goals: Iterable[str], known: Mapping[str, Any]) -> list[Step]:
         wanted: set[str] = set()
@@ -204,9 +225,13 @@ def resume(model: Model, images: Images, layer: str, activations: Tensor) -> Ten
         around = traced.crossing([start], [traced.output])
         clean = traced.evaluate(model, around, {traced.input: model.normalize(images)})
         if not traced.dynamic and len(activations) != traced.batch:
-            raise ModelError(f"the exported graph of {model.name} has a fixed batch of {traced.batch}, got {len(activations)} variants.")
+            raise ModelError(
+                f"the exported graph of {model.name} has a fixed batch of {traced.batch}, got {len(activations)} variants."
+            )
         shared = {
-            name: value.expand(len(activations), *value.shape[1:]) if isinstance(value, Tensor) and value.ndim else value
+            name: value.expand(len(activations), *value.shape[1:])
+            if isinstance(value, Tensor) and value.ndim
+            else value
             for name, value in clean.items()
         }
         known = {**shared, start: activations.to(model.device, model.dtype)}
@@ -221,7 +246,9 @@ def value_of(traced: Graph, tap: Address, model: Model) -> str:
     """
     name = traced.layer_outputs.get((tap.layer, tap.call or 0))
     if name is None:
-        raise ModelError(f"layer {str(tap)!r} of {model.name} computes nothing of its own (an identity?). Choose the layer before or after it.")
+        raise ModelError(
+            f"layer {str(tap)!r} of {model.name} computes nothing of its own (an identity?). Choose the layer before or after it."
+        )
     return name
 
 
@@ -231,7 +258,10 @@ def _export(model: Model, size: tuple[int, int]) -> Graph:
     with torch.no_grad():
         inputs = model.normalize(gray)
         try:
-            program, dynamic = torch.export.export(model.module, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},)), True
+            program, dynamic = (
+                torch.export.export(model.module, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},)),
+                True,
+            )
         except Exception:  # noqa: BLE001 - export fails in many ways; a fixed batch is the next best thing
             program, dynamic = _export_fixed(model, inputs), False
     return _functional(program, size, batch, dynamic=dynamic)
@@ -261,15 +291,23 @@ def _functional(program: torch.export.ExportedProgram, size: tuple[int, int], ba
         def reference(leaf: Any) -> Any:  # noqa: ANN401 - arguments of ATen calls
             return Ref(current.get(leaf.name, leaf.name)) if isinstance(leaf, fx.Node) else leaf
 
-        args, kwargs = pytree.tree_map(reference, (tuple(node.args), dict(node.kwargs)), is_leaf=lambda leaf: isinstance(leaf, fx.Node))
+        args, kwargs = pytree.tree_map(
+            reference, (tuple(node.args), dict(node.kwargs)), is_leaf=lambda leaf: isinstance(leaf, fx.Node)
+        )
         steps.append(Step(node.name, op, function, args, kwargs, _shape(node, batch), _scope(node, calls)))
         first = node.args[0].name if node.args and isinstance(node.args[0], fx.Node) else ""
         if op in _VIEWS:
             base[node.name] = first
         if in_place:
-            current |= {name: node.name for name, target in [*current.items(), (first, first)] if target == current.get(first, first)}
+            current |= {
+                name: node.name
+                for name, target in [*current.items(), (first, first)]
+                if target == current.get(first, first)
+            }
             if first in base and _later_users(node, base[first]):
-                raise ModelError(f"the network writes into a part of a tensor in place ({node.target} on a view), which the graph engine does not follow.")
+                raise ModelError(
+                    f"the network writes into a part of a tensor in place ({node.target} on a view), which the graph engine does not follow."
+                )
     (result,) = [node for node in program.graph.nodes if node.op == "output"]
     outputs = [leaf.name for leaf in pytree.tree_leaves(result.args) if isinstance(leaf, fx.Node)]
     output = current.get(outputs[0], outputs[0])
@@ -317,5 +355,3 @@ def _scope(node: fx.Node, calls: dict[str, list[str]]) -> tuple[tuple[str, int],
             known.append(key)
         scope.append((path, known.index(key)))
     return tuple(scope)
-
-

@@ -64,10 +64,14 @@ class Layout:
         """
         count = self.counts.get(address.layer, 0)
         if count == 0:
-            raise AddressError(f"layer {address.layer!r} of {model.name} does not run in a forward pass, so there is nothing to see.")
+            raise AddressError(
+                f"layer {address.layer!r} of {model.name} does not run in a forward pass, so there is nothing to see."
+            )
         call = count - 1 if address.call is None else address.call
         if call >= count:
-            raise AddressError(f"layer {address.layer!r} of {model.name} runs {count} times: calls ~0 to ~{count - 1}, got ~{call}.")
+            raise AddressError(
+                f"layer {address.layer!r} of {model.name} runs {count} times: calls ~0 to ~{count - 1}, got ~{call}."
+            )
         return Address(address.layer, call)
 
     def name(self, tap: Address) -> str:

@@ -19,11 +19,27 @@ from convscope.errors import MethodError
 
 Rule = Literal["guided", "deconvnet"]
 
-_LOWER_BOUND = {"Hardtanh": "_saved_min_val", "ClampMin": "_saved_min", "Clamp": "_saved_min", "Threshold": "_saved_threshold"}
+_LOWER_BOUND = {
+    "Hardtanh": "_saved_min_val",
+    "ClampMin": "_saved_min",
+    "Clamp": "_saved_min",
+    "Threshold": "_saved_threshold",
+}
 """Nodes that are rectifiers only if they cut at zero, and where they keep their lower bound."""
 
 _EXACT = {"Relu"}
-_SMOOTH = {"Silu", "Gelu", "Hardswish", "LeakyRelu", "Elu", "Celu", "Mish", "Softplus", "PreluKernel", "RreluWithNoise"}
+_SMOOTH = {
+    "Silu",
+    "Gelu",
+    "Hardswish",
+    "LeakyRelu",
+    "Elu",
+    "Celu",
+    "Mish",
+    "Softplus",
+    "PreluKernel",
+    "RreluWithNoise",
+}
 
 
 @dataclass
@@ -43,7 +59,11 @@ class Coverage:
         """One line: how many calls were covered."""
         total = sum(self.rectifiers.values()) + sum(self.smooth.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in (self.rectifiers | self.smooth).items())
-        return f"{total}/{total} activation calls covered ({kinds})" if total else "no activation between target and picture"
+        return (
+            f"{total}/{total} activation calls covered ({kinds})"
+            if total
+            else "no activation between target and picture"
+        )
 
 
 def hook_rectifiers(root: Node, rule: Rule) -> Coverage:
@@ -114,11 +134,7 @@ def _positive(outgoing: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
     return tuple(None if signal is None else signal.clamp(min=0) for signal in outgoing)
 
 
-def _deconvolve(
-    incoming: tuple[Tensor | None, ...], outgoing: tuple[Tensor | None, ...]
-) -> tuple[Tensor | None, ...]:
+def _deconvolve(incoming: tuple[Tensor | None, ...], outgoing: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
     signal = outgoing[0]
     passed = None if signal is None else signal.clamp(min=0)
     return tuple(None if gradient is None else passed for gradient in incoming)
-
-

@@ -105,7 +105,9 @@ def run(model: Model, inputs: Tensor, taps: Iterable[Address], visit: Visitor, *
         except _Finished:
             return
     missed = ", ".join(sorted(map(str, pending)))
-    raise ModelError(f"{model.name} did not reach {missed} on this input. `convscope layers` lists the layers that run, and how often.")
+    raise ModelError(
+        f"{model.name} did not reach {missed} on this input. `convscope layers` lists the layers that run, and how often."
+    )
 
 
 def main_tensor(output: Any, layer: str, model: Model) -> Tensor:  # noqa: ANN401 - a module may return anything

@@ -101,7 +101,9 @@ def direction(model: Model, layer: str, vector: Tensor) -> Target:
     def read(values: Values) -> Tensor:
         activation = values[tap]
         if vector.ndim != 1 or len(vector) != activation.shape[1]:
-            raise TargetError(f"{layer} has {activation.shape[1]} channels, the direction has shape {tuple(vector.shape)}.")
+            raise TargetError(
+                f"{layer} has {activation.shape[1]} channels, the direction has shape {tuple(vector.shape)}."
+            )
         return (_spatial_mean(activation) * vector.to(activation)).sum(dim=1)
 
     return Target(f"direction({layer})", (tap,), read)
@@ -125,7 +127,9 @@ class BatchTarget:
         self._items = items
         ranked = any(isinstance(item, str) and "class:top" in item for item in items)
         self._targets = None if ranked else tuple(self._target(item) for item in items)
-        provisional = self._targets or [self._target(_RANK.sub("class:0", i) if isinstance(i, str) else i) for i in items]
+        provisional = self._targets or [
+            self._target(_RANK.sub("class:0", i) if isinstance(i, str) else i) for i in items
+        ]
         output = (layout(model).tap(Address(OUTPUT), model),) if ranked else ()
         self.taps = tuple(dict.fromkeys((*(tap for item in provisional for tap in item.taps), *output)))
 
@@ -161,13 +165,16 @@ class BatchTarget:
         if len({item.name for item in targets}) == 1:
             return targets[0].read(values)
         copies = len(next(iter(values.values()))) // len(targets)
-        blocks = [{tap: value[i * copies : (i + 1) * copies] for tap, value in values.items()} for i in range(len(targets))]
+        blocks = [
+            {tap: value[i * copies : (i + 1) * copies] for tap, value in values.items()} for i in range(len(targets))
+        ]
         return torch.cat([item.read(block) for item, block in zip(targets, blocks, strict=True)])
 
     def _settle(self, logits: Tensor) -> None:
         order = _spatial_mean(logits).argsort(dim=1, descending=True, stable=True)
         self._targets = tuple(
-            self._target(_fill_in_ranks(item, order[i]) if isinstance(item, str) else item) for i, item in enumerate(self._items)
+            self._target(_fill_in_ranks(item, order[i]) if isinstance(item, str) else item)
+            for i, item in enumerate(self._items)
         )
 
     def _target(self, item: str | Target) -> Target:
@@ -199,14 +206,18 @@ def _read(activation: Tensor, address: Address, model: Model) -> Tensor:
     value = activation
     if address.channel is not None:
         if value.ndim < 2 or address.channel >= value.shape[1]:
-            raise TargetError(f"{address}: {model.name} has {value.shape[1] if value.ndim > 1 else 0} channels there, 0 to {value.shape[1] - 1}.")
+            raise TargetError(
+                f"{address}: {model.name} has {value.shape[1] if value.ndim > 1 else 0} channels there, 0 to {value.shape[1] - 1}."
+            )
         value = value[:, address.channel]
     if address.position is not None:
         rows, columns = activation.shape[-2:]
         row, column = address.position
         if activation.ndim != 4 or row >= rows or column >= columns:
             where = f"{rows}×{columns} positions" if activation.ndim == 4 else "no positions"
-            raise TargetError(f"{address}: {address.layer} has {where}, got row {row}, column {column} (counted from 0).")
+            raise TargetError(
+                f"{address}: {address.layer} has {where}, got row {row}, column {column} (counted from 0)."
+            )
         value = value[..., row, column]
     return value.flatten(1).mean(dim=1) if value.ndim > 1 else value
 

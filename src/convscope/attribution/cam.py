@@ -1,0 +1,133 @@
+"""Class activation maps: what the CAM methods share.
+
+A CAM method is one equation: activations and gradients of a layer in, one weight per channel or position out. The rest
+is here: which layer, one backward pass that starts at it, token grids, several layers, and placing the small map where
+its units really look.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convscope.anatomy import MapLayout, map_layout, suggest_cam_layer
+from convscope.attribution.method import Raw
+from convscope.errors import MethodError
+from convscope.model import Address, Model, parse
+from convscope.probe import BatchTarget, layer_gradients, layout, observe
+from convscope.shapes import Images
+
+Upsampling = Literal["aligned", "corners"]
+"""``aligned``: each unit's value stands at the center of its receptive field. ``corners``: the map is stretched over the
+picture from corner to corner, as other tools do; for networks with padded strides this is off by up to half a stride."""
+
+Layers = str | tuple[str, ...] | None
+"""One layer, several to be fused, or None for the one that the model doctor suggests."""
+
+Combine = Callable[[Tensor, Tensor], Tensor]
+"""Activations (n, c, h, w) and gradients of the target with respect to them -> map (n, h, w)."""
+
+
+@dataclass(frozen=True)
+class CamOptions:
+    """What every CAM method can be told.
+
+    Attributes:
+        layer: one, several, or None.
+        rectify: keep only positive evidence, as most papers do.
+        upsampling: see ``Upsampling``.
+    """
+
+    layer: Layers
+    rectify: bool
+    upsampling: Upsampling
+
+
+def gradient_cam(model: Model, images: Images, question: BatchTarget, options: CamOptions, combine: Combine) -> Raw:
+    """Make a CAM out of activations and gradients: one forward pass and the backward pass of what follows the layer."""
+    taps = cam_taps(model, options.layer)
+    found = layer_gradients(model, images, taps, question)
+    pairs = [(tap, found.values[tap], found.gradients[tap]) for tap in taps]
+    return _raw(model, images, options, [(tap, a, g, combine) for tap, a, g in pairs], found.scores)
+
+
+def activation_cam(
+    model: Model,
+    images: Images,
+    question: BatchTarget,
+    options: CamOptions,
+    combine: Callable[[Tensor], Tensor],
+) -> Raw:
+    """Make a CAM out of activations alone: one forward pass. The target is read, and does not shape the map."""
+    taps = cam_taps(model, options.layer)
+    seen = observe(model, images, dict.fromkeys((*taps, *question.taps)))
+    entries = [(tap, seen[tap], seen[tap], lambda a, _: combine(a)) for tap in taps]
+    return _raw(model, images, options, entries, question.read(seen))
+
+
+def cam_taps(model: Model, layers: Layers) -> tuple[Address, ...]:
+    """Resolve the layers to look at."""
+    names = (suggest_cam_layer(model),) if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
+    addresses = [parse(name, model) for name in names]
+    for address in addresses:
+        if address.channel is not None or address.position is not None:
+            raise MethodError(
+                f"a class activation map weighs all channels of a layer, got {str(address)!r}. Give {address.layer!r}."
+            )
+    if not addresses:
+        raise MethodError("layer=() names no layer. Give one, several, or None for the suggested one.")
+    return tuple(layout(model).tap(address, model) for address in addresses)
+
+
+def place(cells: Tensor, where: MapLayout, image_size: tuple[int, int], upsampling: Upsampling) -> Tensor:
+    """Spread a map over the picture: (n, 1, rows, columns) to (n, 1, h, w), bilinear.
+
+    Between the outermost centers and the border the value stays that of the nearest unit.
+
+    Raises:
+        MethodError: no such upsampling.
+    """
+    if upsampling == "corners":
+        return F.interpolate(cells, size=image_size, mode="bilinear", align_corners=False)
+    if upsampling != "aligned":
+        raise MethodError(f"upsampling is 'aligned' or 'corners', got {upsampling!r}.")
+    rows, columns = (
+        _interpolation(image_size[i], where.grid[i], where.start[i], where.stride[i]).to(cells) for i in range(2)
+    )
+    return rows @ cells @ columns.T
+
+
+def _interpolation(pixels: int, count: int, start: float, stride: float) -> Tensor:
+    """Weights of each unit at each pixel along one axis, (pixels, count); each row adds up to 1."""
+    position = ((torch.arange(pixels, dtype=torch.float64) - start) / stride).clamp(0, count - 1)
+    return (1 - (position[:, None] - torch.arange(count)).abs()).clamp(min=0)
+
+
+Entry = tuple[Address, Tensor, Tensor, Combine]
+
+
+def _raw(model: Model, images: Tensor, options: CamOptions, entries: Sequence[Entry], scores: Tensor) -> Raw:
+    image_size = (images.shape[2], images.shape[3])
+    maps, cells = [], []
+    facts: dict[str, Any] = {"upsampling": options.upsampling}
+    for tap, activation, gradient, combine in entries:
+        where = map_layout(model, tap, tuple(activation.shape), image_size)
+        weighed = combine(where.to_map(activation).float(), where.to_map(gradient).float())[:, None]
+        cell = weighed.clamp(min=0) if options.rectify else weighed
+        cells.append(cell)
+        maps.append(place(cell, where, image_size, options.upsampling))
+        if options.upsampling == "aligned" and not where.aligned:
+            facts["note"] = "receptive fields unknown (the network cannot be traced): an even spread is assumed"
+    if options.rectify and any(bool((cell.amax(dim=(1, 2, 3)) <= 0).any()) for cell in cells):
+        facts["blank"] = "all evidence is negative: the rectified map is zero"
+    names = tuple(layout(model).name(tap) for tap, *_ in entries)
+    if len(maps) > 1:
+        facts["fusion"] = "mean of the layers' maps, each divided by its largest |value|"
+        maps = [
+            value / value.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(value.dtype).tiny)
+            for value in maps
+        ]
+    return Raw(torch.stack(maps).mean(dim=0), scores, layers=names, cells=cells[0], facts=facts)

@@ -1,0 +1,179 @@
+"""The contract of attribution methods: any target, a batch of images, heatmaps over the input.
+
+A method is a frozen dataclass of its parameters with one function to write, ``compute``. Everything else (checking,
+settling the target, guarding the network, timing, provenance) happens once, here.
+"""
+
+import platform
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from convscope.attribution.spelling import spell
+from convscope.errors import ImageError
+from convscope.model import Model, cast
+from convscope.probe import BatchTarget, TargetLike, batch_target, untouched
+from convscope.results import Attribution, Provenance, Reduction
+from convscope.shapes import ChannelMaps, Images, Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What ``compute`` returns.
+
+    Attributes:
+        values: (n, k, h, w) at the input's resolution.
+        scores: (n,), the target on the images themselves.
+        layers: resolved addresses looked at.
+        cells: (n, 1, rows, columns) before upsampling, for CAMs.
+        facts: see ``Attribution.facts``.
+    """
+
+    values: ChannelMaps
+    scores: Scores
+    layers: tuple[str, ...] = ()
+    cells: ChannelMaps | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AttributionMethod(ABC):
+    """Base of all attribution methods. Subclasses are frozen dataclasses and are never subclassed themselves.
+
+    Attributes:
+        name: as in ``METHODS``, on the command line and in provenance.
+        completes: whether the map promises to add up to a difference of scores.
+    """
+
+    name: ClassVar[str]
+    completes: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def reduces(self) -> Reduction:
+        """How the map makes one number per pixel by default."""
+
+    @abstractmethod
+    def compute(self, model: Model, images: Images, question: BatchTarget, generator: torch.Generator) -> Raw:
+        """Compute raw maps. The network is held still by the caller; images are float32 in [0, 1].
+
+        Args:
+            model: the network.
+            images: (n, c, h, w), values in [0, 1], or a little outside where a wrapper added noise.
+            question: the target of each image (or one for all).
+            generator: for every random draw.
+        """
+
+    @property
+    def signed(self) -> bool:
+        """Whether the map's sign means something: for or against the target."""
+        return self.reduces == "sum"
+
+    @final
+    def __call__(
+        self,
+        model: Model,
+        images: Images,
+        target: TargetLike = "class:top",
+        *,
+        seed: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> Attribution:
+        """Explain a target on a batch of images.
+
+        Args:
+            model: from ``convscope.load``.
+            images: (n, c, h, w), float, values in [0, 1], before normalization. Not changed.
+            target: one for all images or one per image; see ``convscope.probe.target``.
+            seed: of every random draw.
+            dtype: run the network in another precision, such as ``torch.bfloat16``. The first image is also explained
+                in the network's own precision, and the difference is stated in ``facts``.
+
+        Raises:
+            ImageError: images are not a float (n, c, h, w) batch in [0, 1].
+            AddressError: the target or layer names nothing in this network.
+            TargetError: the number of targets does not fit the number of images.
+            MethodError: the method is not defined for this network or target.
+            ModelError: the network does not run on these images.
+        """
+        _check(images, model)
+        runner = model if dtype is None else cast(model, dtype)
+        started = time.perf_counter()
+        with untouched(runner):
+            question = batch_target(runner, images, target)
+            raw = self.compute(runner, images.detach().float(), question, torch.Generator().manual_seed(seed))
+        seconds = time.perf_counter() - started
+        result = self._result(runner, images, raw, question.names, seed, seconds)
+        if dtype is None or dtype == model.dtype:
+            return result
+        reference = self(model, images[:1], question.names[0], seed=seed)
+        return replace(result, facts={**result.facts, **_precision(result, reference)})
+
+    def _result(
+        self, model: Model, images: Tensor, raw: Raw, targets: tuple[str, ...], seed: int, seconds: float
+    ) -> Attribution:
+        provenance = Provenance(
+            action="attribute",
+            method=spell(self),
+            model=model.name,
+            origin=model.spec.origin,
+            weights_digest=model.digest,
+            targets=targets,
+            seed=seed,
+            device=str(model.device),
+            dtype=str(model.dtype).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+            versions={
+                "convscope": version("convscope"),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            seconds=seconds,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return Attribution(
+            images=images.detach().float().cpu(),
+            values=raw.values.detach().float().cpu(),
+            reduction=self.reduces,
+            signed=self.signed,
+            scores=raw.scores.detach().float().cpu(),
+            targets=targets,
+            layers=raw.layers,
+            cells=None if raw.cells is None else raw.cells.detach().float().cpu(),
+            facts=raw.facts,
+            provenance=provenance,
+        )
+
+
+def _check(images: Tensor, model: Model) -> None:
+    if images.ndim != 4 or images.shape[1] != model.channels or not images.is_floating_point() or 0 in images.shape:
+        raise ImageError(
+            f"expected float images of shape (n, {model.channels}, height, width) in [0, 1], got {images.dtype} {tuple(images.shape)}."
+            + (" Add the batch dimension with images[None]." if images.ndim == 3 else "")
+        )
+    low, high = torch.aminmax(images.detach())
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise ImageError(
+            f"expected images in [0, 1], got values from {low.item():.3g} to {high.item():.3g}. "
+            "Give pixels before normalization (convscope normalizes), divided by 255 where they are bytes."
+        )
+
+
+def _precision(result: Attribution, reference: Attribution) -> dict[str, Any]:
+    """Compare the first image's map with the same map in full precision."""
+    low, full = result.values[0], reference.values[0]
+    scale = full.abs().max().clamp(min=1e-12)
+    joined = torch.stack([low.flatten(), full.flatten()])
+    return {
+        "precision_error": float((low - full).abs().max() / scale),
+        "precision_correlation": float(torch.corrcoef(joined)[0, 1])
+        if full.std() > 0 and low.std() > 0
+        else float("nan"),
+        "precision_score_error": float((result.scores[0] - reference.scores[0]).abs()),
+    }
