@@ -61,3 +61,8 @@ def near_misses(word: str, known: Iterable[str], count: int = 3) -> str:
     lowered = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), lowered, n=count, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(lowered[name]) for name in close)}?" if close else ""
+
+
+def system_reason(error: OSError) -> str:
+    """Return what the operating system said, for the middle of a sentence: ``"permission denied"``."""
+    return (error.strerror or str(error)).lower()
