@@ -1,1 +1,48 @@
-"""TODO"""
+"""Results as matplotlib figures, and the colors and words that all views share."""
+
+from convscope.plot.attribution import attribution_figure
+from convscope.plot.blend import backdrop, opacity, overlay, picture, picture_note
+from convscope.plot.dispatch import figure
+from convscope.plot.explanation import explanation_figure
+from convscope.plot.scale import LEVELS, NOT_FINITE, PERCENTILE, Scale, shared_scale
+from convscope.plot.trust import Verdict, verdicts
+from convscope.plot.words import (
+    class_names,
+    layer_words,
+    map_note,
+    method_words,
+    number,
+    percent,
+    scale_words,
+    seen_words,
+    target_words,
+    tick_words,
+)
+
+__all__ = [
+    "LEVELS",
+    "NOT_FINITE",
+    "PERCENTILE",
+    "Scale",
+    "Verdict",
+    "attribution_figure",
+    "backdrop",
+    "class_names",
+    "explanation_figure",
+    "figure",
+    "layer_words",
+    "map_note",
+    "method_words",
+    "number",
+    "opacity",
+    "overlay",
+    "percent",
+    "picture",
+    "picture_note",
+    "scale_words",
+    "seen_words",
+    "shared_scale",
+    "target_words",
+    "tick_words",
+    "verdicts",
+]
