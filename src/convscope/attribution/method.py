@@ -131,7 +131,7 @@ class AttributionMethod(ABC):
             threads=torch.get_num_threads(),
             versions={
                 "convscope": version("convscope"),
-                "torch": torch.__version__,
+                "torch": str(torch.__version__),
                 "python": platform.python_version(),
             },
             seconds=seconds,

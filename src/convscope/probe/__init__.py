@@ -3,6 +3,7 @@
 from convscope.probe.gradient import Gradients, input_gradient, layer_gradients
 from convscope.probe.graph import Graph, Ref, Step, graph, resume, value_of
 from convscope.probe.layout import LayerCall, Layout, layout
+from convscope.probe.parameters import parameters_as
 from convscope.probe.record import observe, record, replaced
 from convscope.probe.rectifier import Coverage, hook_rectifiers
 from convscope.probe.score import score
@@ -28,6 +29,7 @@ __all__ = [
     "layer_gradients",
     "layout",
     "observe",
+    "parameters_as",
     "record",
     "replaced",
     "resume",

@@ -1,0 +1,49 @@
+"""The trust card: numbers that travel with each map."""
+
+from collections.abc import Sequence
+
+import torch
+
+from convscope.attribution import AttributionMethod
+from convscope.audit.randomization import randomized_values
+from convscope.audit.rank_correlation import rank_correlation
+from convscope.image import edges
+from convscope.model import Model
+from convscope.results import Attribution, Trust, reduce_channels
+
+
+def trust(method: AttributionMethod, model: Model, result: Attribution, *, randomize: bool = True) -> tuple[Trust, ...]:
+    """Measure how far to believe each map of a result.
+
+    Args:
+        method: that made the result.
+        model: that it was made on.
+        result: the maps.
+        randomize: whether to run the method once more on the network with a random last layer, which takes as long as
+            the first run.
+    """
+    size = result.maps.abs()
+    like_edges = rank_correlation(size, edges(result.images))
+    same = None
+    if randomize:
+        other = reduce_channels(randomized_values(method, model, result), result.reduction).abs()
+        same = rank_correlation(size, other)
+    completeness = result.facts.get("completeness_error")
+    return tuple(
+        Trust(
+            completeness_error=float(completeness[index]) if isinstance(completeness, Sequence) else None,
+            edge_similarity=float(like_edges[index]),
+            randomization_similarity=None if same is None else float(same[index]),
+            notes=_notes(result, index),
+        )
+        for index in range(len(size))
+    )
+
+
+def _notes(result: Attribution, index: int) -> tuple[str, ...]:
+    values = result.values[index]
+    if not torch.isfinite(values).all():
+        return ("the map has values that are not finite",)
+    if not values.any():
+        return ("the map is zero everywhere: nothing to see, and nothing was brightened up",)
+    return ()
