@@ -14,6 +14,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -23,9 +24,7 @@ from convscope.model.model import Model
 OUTPUT = "output"
 """The name of the network itself as a layer: its output, before any final softmax."""
 
-_UNIT = re.compile(
-    r"^(?P<layer>[^:@~]+)(?:~(?P<call>\d+))?(?::(?P<channel>\d+))?(?:@(?P<row>\d+),(?P<column>\d+))?$"
-)
+_UNIT = re.compile(r"^(?P<layer>[^:@~]+)(?:~(?P<call>\d+))?(?::(?P<channel>\d+))?(?:@(?P<row>\d+),(?P<column>\d+))?$")
 _CLASS = re.compile(r"^class:(?P<name>.+?)(?:@(?P<row>\d+),(?P<column>\d+))?$")
 _TOP = re.compile(r"^top(?P<rank>[1-9]\d*)?$")
 
@@ -121,9 +120,7 @@ def find_class(name: str, model: Model) -> int:
     if name.isdigit():
         index = int(name)
         if spec.classes and index >= len(spec.classes):
-            raise AddressError(
-                f"no class {index} in {model.name}: it has classes 0 to {len(spec.classes) - 1}."
-            )
+            raise AddressError(f"no class {index} in {model.name}: it has classes 0 to {len(spec.classes) - 1}.")
         return index
     if not spec.classes:
         raise AddressError(
@@ -139,11 +136,16 @@ def find_class(name: str, model: Model) -> int:
     if found:
         choices = ", ".join(f"class:{index} ({spec.classes[index]})" for index in found)
         raise AddressError(f"{name!r} names several classes of {model.name}: {choices}. Give the index.")
-    inside = sorted({index for key, indices in known.items() if name.lower() in key for index in indices})[:5]
-    hint = near_misses(name, known) or (
-        f" Classes that contain it: {', '.join(f'{i} {spec.classes[i]}' for i in inside)}." if inside else ""
-    )
-    raise AddressError(f"no class {name!r} in {model.name}.{hint}")
+    raise AddressError(f"no class {name!r} in {model.name}.{_like_class(name, known, spec.classes)}")
+
+
+def _like_class(name: str, known: Mapping[str, set[int]], classes: tuple[str, ...]) -> str:
+    """What a wrong class name may have meant: a part of longer names (``shark``), or a slip."""
+    inside = sorted({index for key, indices in known.items() if name.lower() in key for index in indices})
+    if inside:
+        listed = ", ".join(f"{index} {classes[index]}" for index in inside[:5])
+        return f" Classes that contain it: {listed}{', …' if len(inside) > 5 else ''}."
+    return near_misses(name, known)
 
 
 def _position(match: re.Match[str]) -> tuple[int, int] | None:
