@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from convscope.shapes import ChannelMaps, Images, Maps, Scores
+from convscope.shapes import Cells, ChannelMaps, Images, Maps, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +122,7 @@ class Attribution(Result):
     scores: Scores
     targets: tuple[str, ...]
     layers: tuple[str, ...]
-    cells: ChannelMaps | None
+    cells: Cells | None
     facts: Mapping[str, Any]
     provenance: Provenance
 

@@ -21,7 +21,7 @@ from convscope.errors import ImageError
 from convscope.model import Model, cast
 from convscope.probe import BatchTarget, TargetLike, batch_target, untouched
 from convscope.results import Attribution, Provenance, Reduction
-from convscope.shapes import ChannelMaps, Images, Scores
+from convscope.shapes import Cells, ChannelMaps, Images, Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Raw:
     values: ChannelMaps
     scores: Scores
     layers: tuple[str, ...] = ()
-    cells: ChannelMaps | None = None
+    cells: Cells | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -22,9 +22,11 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-# What Pillow's decoders raise on damaged files, found by reading and by fuzzing (tests/image/test_decode.py).
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError)
-_DAMAGE_BELOW = (struct.error, zlib.error, OverflowError, RuntimeError, MemoryError)
+# What Pillow's decoders raise on damaged files, found by reading them and by fuzzing (tests/image/test_decode.py).
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, RuntimeError),
+    *(struct.error, zlib.error),
+)
 
 
 def decode(data: bytes, name: str) -> tuple[Image.Image, tuple[str, ...]]:
@@ -59,7 +61,7 @@ def decode(data: bytes, name: str) -> tuple[Image.Image, tuple[str, ...]]:
             f"cannot read {name!r}: not a picture (it starts with {data[:12]!r}). "
             "Expected JPEG, PNG, WebP, GIF, TIFF, BMP, PNM, AVIF, JPEG 2000 or NumPy's .npy."
         ) from error
-    except (*_DAMAGE, *_DAMAGE_BELOW) as error:
+    except _DAMAGE as error:
         detail = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(
             f"cannot read {name!r}: the picture is damaged or cut off ({detail}). Get a complete copy."

@@ -46,13 +46,9 @@ def find(patterns: Sequence[str]) -> tuple[tuple[str, ...], tuple[Failure, ...]]
 def missing(name: str) -> ImageError:
     """The error for a path that leads nowhere, with near misses from the same folder."""
     if "://" in name:
-        return ImageError(
-            f"cannot read {name!r}: convscope downloads nothing. Save the picture and give its path."
-        )
+        return ImageError(f"cannot read {name!r}: convscope downloads nothing. Save the picture and give its path.")
     parent = Path(name).parent
-    known = (
-        [entry.name for entry in parent.iterdir()] if os.access(parent, os.R_OK) and parent.is_dir() else []
-    )
+    known = [entry.name for entry in parent.iterdir()] if os.access(parent, os.R_OK) and parent.is_dir() else []
     return ImageError(f"cannot read {name!r}: no such file or folder.{near_misses(Path(name).name, known)}")
 
 
@@ -76,9 +72,7 @@ def _expand(name: str) -> list[str]:
     if path.exists():
         return [str(path)]
     if path.is_symlink():
-        raise ImageError(
-            f"cannot read {name!r}: it is a link to {str(path.readlink())!r}, which does not exist."
-        )
+        raise ImageError(f"cannot read {name!r}: it is a link to {str(path.readlink())!r}, which does not exist.")
     if glob.has_magic(name):
         raise ImageError(f"cannot read {name!r}: no file matches.")
     raise missing(name)

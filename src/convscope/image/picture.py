@@ -152,9 +152,7 @@ def _float_gray(values: NDArray[Any], name: str) -> tuple[NDArray[Any], str]:
         return values.astype(np.float64) * 255, "float pixels brought to 8 bits (1 is white)"
     if low >= 0 and high <= 255:
         return values.astype(np.float64), "float pixels brought to 8 bits (255 is white)"
-    raise ImageError(
-        f"cannot use {name!r}: its float pixels lie in [{low:g}, {high:g}]; expected [0, 1] or [0, 255]."
-    )
+    raise ImageError(f"cannot use {name!r}: its float pixels lie in [{low:g}, {high:g}]; expected [0, 1] or [0, 255].")
 
 
 def _unit(values: NDArray[Any], name: str) -> NDArray[np.float32]:
@@ -163,9 +161,7 @@ def _unit(values: NDArray[Any], name: str) -> NDArray[np.float32]:
     if values.dtype in (np.uint8, np.uint16):
         return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
     if values.dtype.kind != "f":
-        raise ImageError(
-            f"cannot use {name!r}: it holds {values.dtype}; expected floats in [0, 1], uint8 or uint16."
-        )
+        raise ImageError(f"cannot use {name!r}: it holds {values.dtype}; expected floats in [0, 1], uint8 or uint16.")
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ImageError(
             f"cannot use {name!r}: the array's values lie in [{values.min():g}, {values.max():g}]; "

@@ -53,9 +53,7 @@ def _bytes(name: str, stdin: bytes | None) -> bytes:
 
 def _standard_input() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
-        raise ImageError(
-            "cannot read '-': nothing is piped into standard input. Use: convscope ... - < picture.jpg"
-        )
+        raise ImageError("cannot read '-': nothing is piped into standard input. Use: convscope ... - < picture.jpg")
     return sys.stdin.buffer.read()
 
 

@@ -80,9 +80,7 @@ def _plan(
         resized = _short_side(original, min(size))
         return resized, (0, 0, resized[1], resized[0])
     if not 0 < crop <= 1:
-        raise ImageError(
-            f"crop must lie in (0, 1], got {crop}: it is the part of the short side that is kept."
-        )
+        raise ImageError(f"crop must lie in (0, 1], got {crop}: it is the part of the short side that is kept.")
     resized = _cover(original, size, crop)
     # Rounded half to even, as torchvision does.
     top, left = (round((long - short) / 2) for long, short in zip(resized, size, strict=True))

@@ -35,9 +35,7 @@ SAMPLES = {
         "no license stated, Scharstein et al. 2014 (Middlebury Stereo)",
     ),
     "camera": Sample("camera.png", "a man behind a camera on a tripod (gray)", "CC0, Lav Varshney"),
-    "coins": Sample(
-        "coins.png", "ancient coins from Pompeii (gray)", "no known restrictions, Brooklyn Museum"
-    ),
+    "coins": Sample("coins.png", "ancient coins from Pompeii (gray)", "no known restrictions, Brooklyn Museum"),
 }
 """Every sample by its name after ``sample:``."""
 

@@ -1,1 +1,6 @@
-"""TODO"""
+"""Results on disk: arrays and a manifest, written whole or not at all, read back bit for bit."""
+
+from convscope.store.disk import ARRAYS, KINDS, load, save
+from convscope.store.manifest import MANIFEST, SCHEMA_VERSION
+
+__all__ = ["ARRAYS", "KINDS", "MANIFEST", "SCHEMA_VERSION", "load", "save"]
