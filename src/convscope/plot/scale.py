@@ -75,7 +75,10 @@ class Scale:
         """RGB in [0, 1] of every level, and of values that are not finite: (LEVELS + 1, 3)."""
         cut = _DIVERGING_CUT if self.signed else 0.0
         name = _DIVERGING if self.signed else _SEQUENTIAL
-        colors = mpl.colormaps[name](np.linspace(cut, 1 - cut, LEVELS))[:, :3]
+        table = mpl.colormaps[name](np.arange(256))[:, :3]
+        # Between the entries of matplotlib's table, so that no two levels share a color.
+        place = np.linspace(cut, 1 - cut, LEVELS) * 255
+        colors = np.stack([np.interp(place, np.arange(256), channel) for channel in table.T], axis=1)
         return np.vstack([colors, _NOT_FINITE_COLOR])
 
     @property

@@ -34,7 +34,8 @@ class Sheet:
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), dpi=150, facecolor="white", edgecolor="white")
+        self.figure = Figure((width, height), dpi=150, facecolor="white", edgecolor="white")
+        self.figure.set_layout_engine("none")
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Place empty axes without frame or ticks."""

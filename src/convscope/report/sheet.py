@@ -16,5 +16,5 @@ def png(explanation: Explanation) -> bytes:
     dpi = min(_DPI, _MOST_PIXELS / max(sheet.get_size_inches()))
     buffer = BytesIO()
     # Everything that matplotlib would otherwise take from the user's rcParams.
-    sheet.savefig(buffer, format="png", dpi=dpi, facecolor="white", bbox_inches=None, transparent=False)
+    sheet.savefig(buffer, format="png", dpi=dpi, facecolor="white", bbox_inches=sheet.bbox_inches, transparent=False)
     return buffer.getvalue()
