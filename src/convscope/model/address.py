@@ -85,7 +85,10 @@ def parse(text: str, model: Model) -> Address:
         return Address(OUTPUT, channel=find_class(match["name"], model), position=position)
     match = _UNIT.match(text)
     if not match:
-        msg = f"not an address: {text!r}. Expected LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, LAYER@ROW,COLUMN or class:NAME."
+        msg = (
+            f"not an address: {text!r}. "
+            "Expected LAYER, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, LAYER@ROW,COLUMN or class:NAME."
+        )
         raise AddressError(msg)
     layer = match["layer"]
     if layer != OUTPUT and layer not in model.layers:
@@ -124,7 +127,8 @@ def find_class(name: str, model: Model) -> int:
         return index
     if not spec.classes:
         raise AddressError(
-            f"{model.name} has no class names, so 'class:{name}' means nothing. Give an index (class:281), or load it with classes=..."
+            f"{model.name} has no class names, so 'class:{name}' means nothing. "
+            "Give an index (class:281), or load it with classes=..."
         )
     known: dict[str, set[int]] = {}
     for index, main in enumerate(spec.classes):

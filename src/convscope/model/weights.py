@@ -173,24 +173,30 @@ def obtain(choices: Mapping[str, Path], *, weights: str, model: str) -> Path:
     for path in choices.values():
         if path.is_file():
             return path
-    *alternatives, last = choices
-    for url in (*alternatives, last):
+    for url, path in choices.items():
         try:
-            fetch(url, choices[url])
+            fetch(url, path)
         except (OSError, HTTPException) as error:
-            if isinstance(error, HTTPError):
-                error.close()
-                if error.code == 404 and url != last:
-                    continue
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ModelError(
-                f"weights {weights} of {model} are not on this machine and cannot be downloaded from {url} "
-                f"({reason}). Put the file at {choices[url]}, give weights=FILE or weights=None (random), "
-                "or use the embedded network 'efficientnet_lite0', which needs no download."
-            ) from error
+            failed, reason = (url, path), error
+            if not _is_absent(error):
+                break
         else:
-            return choices[url]
-    raise AssertionError  # the last one was returned or raised
+            return path
+    url, path = failed
+    raise ModelError(
+        f"weights {weights} of {model} are not on this machine and cannot be downloaded from {url} "
+        f"({' '.join(str(reason).split()) or type(reason).__name__}). "
+        f"Put the file at {path}, give weights=FILE or weights=None (random), "
+        "or use the embedded network 'efficientnet_lite0', which needs no download."
+    ) from reason
+
+
+def _is_absent(error: Exception) -> bool:
+    """Whether a server was reached that has no such file; another address may be tried then."""
+    if not isinstance(error, HTTPError):
+        return False
+    error.close()
+    return error.code == 404
 
 
 class _WithoutInitialization(TorchFunctionMode):
