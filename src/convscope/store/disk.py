@@ -79,9 +79,7 @@ def _serialize(result: Result, files: Mapping[str, bytes]) -> dict[str, bytes]:
         raise StoreError(f"cannot store a {type(result).__name__}; expected one of: {', '.join(KINDS)}.")
     for name in files:
         if name in (MANIFEST, ARRAYS, "", ".", "..") or Path(name).name != name:
-            raise StoreError(
-                f"cannot store a file as {name!r}: expected a plain name, not {MANIFEST} or {ARRAYS}."
-            )
+            raise StoreError(f"cannot store a file as {name!r}: expected a plain name, not {MANIFEST} or {ARRAYS}.")
     arrays: Arrays = {}
     try:
         tree = encode(result, type(result), arrays)
@@ -108,13 +106,10 @@ def _load_arrays(directory: Path, content: dict[str, Any]) -> Arrays:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StoreError(
-            f"cannot read {str(path)!r}: {system_reason(error)}. Make the result again."
-        ) from error
+        raise StoreError(f"cannot read {str(path)!r}: {system_reason(error)}. Make the result again.") from error
     if sha256(data) != content["files"][ARRAYS]["sha256"]:
         raise StoreError(
-            f"{str(path)!r} was cut off or changed after it was written (its checksum differs). "
-            "Make the result again."
+            f"{str(path)!r} was cut off or changed after it was written (its checksum differs). Make the result again."
         )
     try:
         with np.load(BytesIO(data), allow_pickle=False) as archive:

@@ -40,21 +40,14 @@ def encode(value: object, hint: object, arrays: Arrays, path: str = "") -> Json:
     if dataclasses.is_dataclass(value) and type(value) is _dataclass_in(hint):
         hints = get_type_hints(type(value))
         return {
-            field.name: encode(
-                getattr(value, field.name), hints[field.name], arrays, _below(path, field.name)
-            )
+            field.name: encode(getattr(value, field.name), hints[field.name], arrays, _below(path, field.name))
             for field in dataclasses.fields(value)
         }
     if isinstance(value, Mapping):
         inner = _value_hint(hint)
-        return {
-            _key(key, path): encode(part, inner, arrays, _below(path, key)) for key, part in value.items()
-        }
+        return {_key(key, path): encode(part, inner, arrays, _below(path, key)) for key, part in value.items()}
     if isinstance(value, tuple):
-        return [
-            encode(part, _item_hint(hint, index), arrays, _below(path, index))
-            for index, part in enumerate(value)
-        ]
+        return [encode(part, _item_hint(hint, index), arrays, _below(path, index)) for index, part in enumerate(value)]
     if isinstance(value, list):
         return {_LIST: encode(tuple(value), Any, arrays, path)}
     return _encode_scalar(value, path)
@@ -68,17 +61,14 @@ def decode(value: Json, hint: object, arrays: Mapping[str, np.ndarray], path: st
     """
     if isinstance(value, list):
         return tuple(
-            decode(part, _item_hint(hint, index), arrays, _below(path, index))
-            for index, part in enumerate(value)
+            decode(part, _item_hint(hint, index), arrays, _below(path, index)) for index, part in enumerate(value)
         )
     if isinstance(value, dict):
         return _decode_object(value, hint, arrays, path)
     return value
 
 
-def _decode_object(
-    value: dict[str, Any], hint: object, arrays: Mapping[str, np.ndarray], path: str
-) -> object:
+def _decode_object(value: dict[str, Any], hint: object, arrays: Mapping[str, np.ndarray], path: str) -> object:
     if _ARRAY in value:
         return _decode_tensor(value, arrays, path)
     if _FLOAT in value:
@@ -91,21 +81,15 @@ def _decode_object(
     return {key: decode(part, inner, arrays, _below(path, key)) for key, part in value.items()}
 
 
-def _decode_dataclass(
-    value: dict[str, Any], kind: type, arrays: Mapping[str, np.ndarray], path: str
-) -> object:
+def _decode_dataclass(value: dict[str, Any], kind: type, arrays: Mapping[str, np.ndarray], path: str) -> object:
     hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := value.keys() - fields.keys():
-        raise StoreError(
-            f"{kind.__name__} at {path or 'the root'!r} has unknown parts: {', '.join(sorted(unknown))}"
-        )
+        raise StoreError(f"{kind.__name__} at {path or 'the root'!r} has unknown parts: {', '.join(sorted(unknown))}")
     required = {name for name, field in fields.items() if _has_no_default(field)}
     if lacking := required - value.keys():
         raise StoreError(f"{kind.__name__} at {path or 'the root'!r} lacks: {', '.join(sorted(lacking))}")
-    return kind(
-        **{name: decode(part, hints[name], arrays, _below(path, name)) for name, part in value.items()}
-    )
+    return kind(**{name: decode(part, hints[name], arrays, _below(path, name)) for name, part in value.items()})
 
 
 def _encode_tensor(value: Tensor, arrays: Arrays, path: str) -> dict[str, str]:

@@ -34,9 +34,7 @@ def unseal(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     content = _parse(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StoreError(
-            f"{str(directory)!r} is not a convscope result: its {MANIFEST} is of another program."
-        )
+        raise StoreError(f"{str(directory)!r} is not a convscope result: its {MANIFEST} is of another program.")
     version = content.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StoreError(
@@ -67,9 +65,7 @@ def _parse(path: Path) -> Json:
     except FileNotFoundError as error:
         raise _no_result(path.parent) from error
     except NotADirectoryError as error:
-        raise StoreError(
-            f"{str(path.parent)!r} is a file; a result is a folder that holds {MANIFEST}."
-        ) from error
+        raise StoreError(f"{str(path.parent)!r} is a file; a result is a folder that holds {MANIFEST}.") from error
     except OSError as error:
         raise StoreError(f"cannot read {str(path)!r}: {system_reason(error)}.") from error
     except (ValueError, RecursionError) as error:
