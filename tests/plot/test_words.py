@@ -112,7 +112,7 @@ def judged(**changes):
 @pytest.mark.parametrize(
     ("changes", "good", "words", "value"),
     [
-        ({"completeness_error": 0.05}, True, "adds up to the score", "error 5.0 %"),
+        ({"completeness_error": 0.05}, True, "adds up", "error 5.0 %"),
         ({"completeness_error": 0.051}, False, "does not add up", "error 5.1 %"),
         ({"edge_similarity": 0.5}, True, "more than edges", "ρ 0.50"),
         ({"edge_similarity": -0.9}, True, "more than edges", "ρ −0.90"),

@@ -78,7 +78,8 @@ def test_every_fact_is_there(explanation):
     for words in (
         "What made tiny_net answer so", "cats/chelsea.png", "mirrored", "Egyptian cat", "62 %", "25 %", "< 0.1 %",
         "The network saw columns 75 to 375 and rows 0 to 300 of 451 × 300 pixels, 67 % of the picture.",
-        "rotated by its EXIF tag", "for Egyptian cat (class:3)", "for tiger cat (class:1)", "score 9.250", "score 4.500",
+        "rotated by its EXIF tag", "for Egyptian cat (class:3)", "for tiger cat (class:1)",
+        "score 9.250", "score 4.500",
         "layer features.2", "at the input", "logits per unit of a [0, 1] pixel", "sum over 3 channels",
         "0.25 s for 2 pictures", "completeness error 0.01230", "completeness error 0.4560", "coverage ReLU 2, missed 0",
         "exact yes", "upsampling aligned", "The baseline is close to this picture.",

@@ -56,7 +56,7 @@ def _completeness(error: float) -> Verdict:
     good = error <= MAX_COMPLETENESS_ERROR
     return Verdict(
         good,
-        _finding(error, good, "adds up to the score", "does not add up"),
+        _finding(error, good, "adds up", "does not add up"),
         f"error {percent(error)}",
         "This method promises that its map sums to the score minus the baseline's score. The error is the part of "
         f"that difference that is missing or too much; up to {percent(MAX_COMPLETENESS_ERROR)} counts as good "
@@ -81,7 +81,7 @@ def _randomization(similarity: float) -> Verdict:
         good,
         _finding(similarity, good, "changes with the answer", "hardly changes"),
         correlation(1 - similarity),
-        "The map was made again with random weights in the network's last layer. The change is 1 minus the rank "
+        "The map was made again with random weights in the layer that decides. The change is 1 minus the rank "
         "correlation of the two maps' strengths: 0 is the same map, 1 an unrelated one. Below "
         f"{correlation(1 - MAX_RANDOMIZATION_SIMILARITY)} the map would look much the same for an untrained "
         "answer (Adebayo et al. 2018).",

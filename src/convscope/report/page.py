@@ -190,6 +190,8 @@ def _provenance(made: Provenance) -> tuple[tuple[str, str], ...]:
 
 def _spell(value: object) -> str:
     match value:
+        case None:
+            return ""
         case bool():
             return "yes" if value else "no"
         case float():
