@@ -223,18 +223,21 @@ def resume(model: Model, images: Images, layer: str, activations: Tensor) -> Ten
         tap = layout(model).tap(parse(layer, model), model)
         start = value_of(traced, tap, model)
         around = traced.crossing([start], [traced.output])
-        clean = traced.evaluate(model, around, {traced.input: model.normalize(images)})
+        inputs = model.normalize(images)
+        clean = traced.evaluate(model, around, {traced.input: inputs})
         if not traced.dynamic and len(activations) != traced.batch:
             raise ModelError(
                 f"the exported graph of {model.name} has a fixed batch of {traced.batch}, got {len(activations)} variants."
             )
+        count = len(activations)
+        # Sizes read off the input, as in x.view(x.size(0), -1), are left out: they follow from a batch of n.
         shared = {
-            name: value.expand(len(activations), *value.shape[1:])
-            if isinstance(value, Tensor) and value.ndim
-            else value
+            name: value.expand(count, *value.shape[1:]) if value.ndim else value
             for name, value in clean.items()
+            if isinstance(value, Tensor)
         }
-        known = {**shared, start: activations.to(model.device, model.dtype)}
+        start_values = {start: activations.to(model.device, model.dtype)}
+        known = {traced.input: inputs.expand(count, -1, -1, -1), **shared, **start_values}
         return traced.evaluate(model, [traced.output], known)[traced.output]
 
 

@@ -120,18 +120,21 @@ class BatchTarget:
 
     Attributes:
         taps: what has to be recorded, with explicit calls.
+        each: the same for every target alone, in order.
     """
 
     def __init__(self, model: Model, items: Sequence[str | Target]) -> None:
         self._model = model
         self._items = items
+        self._parsed: dict[str, Target] = {}
         ranked = any(isinstance(item, str) and "class:top" in item for item in items)
         self._targets = None if ranked else tuple(self._target(item) for item in items)
         provisional = self._targets or [
             self._target(_RANK.sub("class:0", i) if isinstance(i, str) else i) for i in items
         ]
         output = (layout(model).tap(Address(OUTPUT), model),) if ranked else ()
-        self.taps = tuple(dict.fromkeys((*(tap for item in provisional for tap in item.taps), *output)))
+        self.each = tuple(item.taps for item in provisional)
+        self.taps = tuple(dict.fromkeys((*(tap for taps in self.each for tap in taps), *output)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,10 +154,10 @@ class BatchTarget:
             self._settle(record(self._model, images, [OUTPUT])[OUTPUT])
 
     def part(self, index: int) -> "BatchTarget":
-        """The target of one image alone, settled."""
+        """The target of one image alone, settled; where there is one target for all, that one."""
         if self._targets is None:
             raise TargetError("'class:top' is settled by the first pass; it has not run yet.")
-        return BatchTarget(self._model, [self._targets[index]])
+        return BatchTarget(self._model, [self._targets[index if len(self._targets) > 1 else 0]])
 
     def read(self, values: Values) -> Scores:
         """Read one number per image off the recorded activations: (n,)."""
@@ -162,7 +165,7 @@ class BatchTarget:
             output = layout(self._model).tap(Address(OUTPUT), self._model)
             self._settle(values[output].detach())
         targets = self._targets or ()
-        if len({item.name for item in targets}) == 1:
+        if all(item is targets[0] for item in targets):  # names do not tell directions apart
             return targets[0].read(values)
         copies = len(next(iter(values.values()))) // len(targets)
         blocks = [
@@ -178,7 +181,11 @@ class BatchTarget:
         )
 
     def _target(self, item: str | Target) -> Target:
-        return item if isinstance(item, Target) else target(item, self._model)
+        if isinstance(item, Target):
+            return item
+        if item not in self._parsed:
+            self._parsed[item] = target(item, self._model)
+        return self._parsed[item]
 
 
 def batch_target(model: Model, images: Images, wanted: TargetLike) -> BatchTarget:
