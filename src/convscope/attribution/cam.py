@@ -21,8 +21,8 @@ from convscope.probe import BatchTarget, layer_gradients, layout, observe
 from convscope.shapes import Images
 
 Upsampling = Literal["aligned", "corners"]
-"""``aligned``: each unit's value stands at the center of its receptive field. ``corners``: the map is stretched over the
-picture from corner to corner, as other tools do; for networks with padded strides this is off by up to half a stride."""
+"""``aligned``: each unit's value stands at the center of its receptive field. ``corners``: the map is stretched over
+the picture from corner to corner, as other tools do; with padded strides this is off by up to half a stride."""
 
 Layers = str | tuple[str, ...] | None
 """One layer, several to be fused, or None for the one that the model doctor suggests."""
@@ -47,8 +47,15 @@ class CamOptions:
 
 
 def gradient_cam(model: Model, images: Images, question: BatchTarget, options: CamOptions, combine: Combine) -> Raw:
-    """Make a CAM out of activations and gradients: one forward pass and the backward pass of what follows the layer."""
-    taps = cam_taps(model, options.layer)
+    """Make a CAM out of activations and gradients: one forward pass and the backward pass of what follows the layer.
+
+    The facts of a rectified map state which part of the evidence was positive; where it is 0, the map is blank.
+
+    Raises:
+        MethodError: a layer runs after the target of an image, so that it cannot influence it.
+    """
+    taps = cam_taps(model, options.layer, question)
+    _check_order(model, taps, question)
     found = layer_gradients(model, images, taps, question)
     pairs = [(tap, found.values[tap], found.gradients[tap]) for tap in taps]
     return _raw(model, images, options, [(tap, a, g, combine) for tap, a, g in pairs], found.scores)
@@ -62,16 +69,25 @@ def activation_cam(
     combine: Callable[[Tensor], Tensor],
 ) -> Raw:
     """Make a CAM out of activations alone: one forward pass. The target is read, and does not shape the map."""
-    taps = cam_taps(model, options.layer)
+    taps = cam_taps(model, options.layer, question)
     seen = observe(model, images, dict.fromkeys((*taps, *question.taps)))
     entries = [(tap, seen[tap], seen[tap], lambda a, _: combine(a)) for tap in taps]
     return _raw(model, images, options, entries, question.read(seen))
 
 
-def cam_taps(model: Model, layers: Layers) -> tuple[Address, ...]:
-    """Resolve the layers to look at."""
-    names = (suggest_cam_layer(model),) if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
-    addresses = [parse(name, model) for name in names]
+def cam_taps(model: Model, layers: Layers, question: BatchTarget) -> tuple[Address, ...]:
+    """Resolve the layers to look at.
+
+    Where none is named: the one that the model doctor suggests, or, for a hidden unit that comes before it, the unit's
+    own layer.
+
+    Raises:
+        AddressError: no such layer.
+        MethodError: a channel or position was given, or nothing.
+    """
+    if layers is None:
+        return (_default_tap(model, question),)
+    addresses = [parse(name, model) for name in ((layers,) if isinstance(layers, str) else layers)]
     for address in addresses:
         if address.channel is not None or address.position is not None:
             raise MethodError(
@@ -80,6 +96,37 @@ def cam_taps(model: Model, layers: Layers) -> tuple[Address, ...]:
     if not addresses:
         raise MethodError("layer=() names no layer. Give one, several, or None for the suggested one.")
     return tuple(layout(model).tap(address, model) for address in addresses)
+
+
+def _default_tap(model: Model, question: BatchTarget) -> Address:
+    order = _order(model)
+    suggested = layout(model).tap(parse(suggest_cam_layer(model), model), model)
+    found = {min(suggested, max(taps, key=order), key=order) for taps in question.each}
+    if len(found) > 1:
+        raise MethodError(
+            f"no one layer suits all these targets: {', '.join(sorted(map(layout(model).name, found)))}. "
+            "Give layer=..., or explain the images one target at a time."
+        )
+    return found.pop()
+
+
+def _check_order(model: Model, taps: Sequence[Address], question: BatchTarget) -> None:
+    order = _order(model)
+    for tap in taps:
+        for index, targets in enumerate(question.each):
+            deepest = max(targets, key=order)
+            if order(deepest) < order(tap):
+                layer, unit = (layout(model).name(place) for place in (tap, deepest))
+                raise MethodError(
+                    f"layer {layer!r} runs after {unit!r}, where the target of image {index} is, and cannot influence "
+                    "it. Give an earlier layer, or a later target."
+                )
+
+
+def _order(model: Model) -> Callable[[Address], int]:
+    """The place of a tap in the order in which layer calls finish."""
+    places = {(call.layer, call.call): index for index, call in enumerate(layout(model).calls)}
+    return lambda tap: places[tap.layer, tap.call or 0]
 
 
 def place(cells: Tensor, where: MapLayout, image_size: tuple[int, int], upsampling: Upsampling) -> Tensor:
@@ -100,6 +147,12 @@ def place(cells: Tensor, where: MapLayout, image_size: tuple[int, int], upsampli
     return rows @ cells @ columns.T
 
 
+def positive_share(weighed: Tensor) -> Tensor:
+    """The part of each map's evidence that is positive, (n,), 0 to 1. Where it is 0 the rectified map is blank."""
+    total = weighed.abs().sum(dim=(1, 2, 3))
+    return torch.where(total > 0, weighed.clamp(min=0).sum(dim=(1, 2, 3)) / total.where(total > 0, 1), 0)
+
+
 def _interpolation(pixels: int, count: int, start: float, stride: float) -> Tensor:
     """Weights of each unit at each pixel along one axis, (pixels, count); each row adds up to 1."""
     position = ((torch.arange(pixels, dtype=torch.float64) - start) / stride).clamp(0, count - 1)
@@ -111,18 +164,19 @@ Entry = tuple[Address, Tensor, Tensor, Combine]
 
 def _raw(model: Model, images: Tensor, options: CamOptions, entries: Sequence[Entry], scores: Tensor) -> Raw:
     image_size = (images.shape[2], images.shape[3])
-    maps, cells = [], []
+    maps, cells, shares = [], [], []
     facts: dict[str, Any] = {"upsampling": options.upsampling}
     for tap, activation, gradient, combine in entries:
         where = map_layout(model, tap, tuple(activation.shape), image_size)
         weighed = combine(where.to_map(activation).float(), where.to_map(gradient).float())[:, None]
         cell = weighed.clamp(min=0) if options.rectify else weighed
         cells.append(cell)
+        shares.append(positive_share(weighed))
         maps.append(place(cell, where, image_size, options.upsampling))
         if options.upsampling == "aligned" and not where.aligned:
             facts["note"] = "receptive fields unknown (the network cannot be traced): an even spread is assumed"
-    if options.rectify and any(bool((cell.amax(dim=(1, 2, 3)) <= 0).any()) for cell in cells):
-        facts["blank"] = "all evidence is negative: the rectified map is zero"
+    if options.rectify:
+        facts["positive_share"] = tuple(torch.stack(shares).mean(dim=0).tolist())
     names = tuple(layout(model).name(tap) for tap, *_ in entries)
     if len(maps) > 1:
         facts["fusion"] = "mean of the layers' maps, each divided by its largest |value|"

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from convscope.anatomy import extents
 from convscope.anatomy.map_layout import MapLayout
-from convscope.attribution.cam import Upsampling, place
+from convscope.attribution.cam import Upsampling, place, positive_share
 from convscope.attribution.method import AttributionMethod, Raw
 from convscope.errors import MethodError
 from convscope.model import OUTPUT, Address, Model
@@ -16,6 +17,7 @@ from convscope.probe import BatchTarget, Graph, graph, layout
 from convscope.results import Reduction
 from convscope.shapes import Images
 
+# Calls between pooling and logits that keep the logits a linear function of the maps.
 _LINEAR = {
     "linear",
     "flatten",
@@ -37,8 +39,8 @@ _POOLING = {"adaptive_avg_pool2d", "mean", "avg_pool2d"}
 class CAM(AttributionMethod):
     """Class activation map (Zhou et al. 2016, arXiv:1512.04150, equation 2).
 
-    map = Σ_c w_c A_c with the weights w of the linear layer that follows global average pooling. The mean of the map over
-    its cells is the logit minus the bias, which the facts state as completeness.
+    map = Σ_c w_c A_c with the weights w of the linear layer that follows global average pooling. The mean of the map
+    over its cells is the logit minus the bias, which the facts state as completeness.
 
     Attributes:
         rectify: keep only positive evidence; the paper shows the signed map.
@@ -67,21 +69,33 @@ class CAM(AttributionMethod):
             raise MethodError("cam is defined for class targets only. Use grad_cam for hidden units.")
         size = (images.shape[2], images.shape[3])
         traced = graph(model, size)
-        value = pooled_value(traced, model)
-        with torch.no_grad():
-            maps = traced.evaluate(model, [value], {traced.input: model.normalize(images)})[value]
-        maps = maps.detach().requires_grad_()
-        scores = question.read({output: traced.evaluate(model, [traced.output], {value: maps})[traced.output]})
-        (weights,) = torch.autograd.grad(scores.sum(), maps)
-        cells = (weights * maps).detach().float().sum(dim=1, keepdim=True) * math.prod(maps.shape[2:])
-        with torch.no_grad():
-            bias = question.read(
-                {output: traced.evaluate(model, [traced.output], {value: torch.zeros_like(maps)})[traced.output]}
+        if not traced.dynamic and len(images) != traced.batch:
+            raise MethodError(
+                f"cam follows the exported graph, and that of {model.name} has a fixed batch of {traced.batch}, got "
+                f"{len(images)} images. Use grad_cam, which is the same map up to scale."
             )
-        error = (cells.mean(dim=(1, 2, 3)) - (scores - bias)).abs() / (scores - bias).abs().clamp(min=1e-12)
-        facts = {"upsampling": self.upsampling, "completeness_error": tuple(error.tolist())}
-        cells = cells.clamp(min=0) if self.rectify else cells
-        spread = place(cells, _where(model, size, value), size, self.upsampling)
+        value = pooled_value(traced, model)
+        inputs = model.normalize(images)
+        with torch.no_grad():
+            maps = traced.evaluate(model, [value], {traced.input: inputs})[value]
+
+        def read(maps: Tensor) -> Tensor:
+            known = {traced.input: inputs, value: maps}  # the input for its size only, as in x.view(x.size(0), -1)
+            return question.read({output: traced.evaluate(model, [traced.output], known)[traced.output]})
+
+        maps = maps.detach().requires_grad_()
+        scores = read(maps)
+        (weights,) = torch.autograd.grad(scores.sum(), maps)
+        with torch.no_grad():
+            promised = scores - read(torch.zeros_like(maps))
+        where = _where(model, size, value)
+        cells = where.to_map(weights * maps).detach().float().sum(dim=1, keepdim=True) * math.prod(where.grid)
+        error = (cells.mean(dim=(1, 2, 3)) - promised).abs() / promised.abs().clamp(min=1e-12)
+        facts: dict[str, Any] = {"upsampling": self.upsampling, "completeness_error": tuple(error.tolist())}
+        if self.rectify:
+            facts["positive_share"] = tuple(positive_share(cells).tolist())
+            cells = cells.clamp(min=0)
+        spread = place(cells, where, size, self.upsampling)
         return Raw(spread, scores.detach(), layers=(_name(model, traced, value),), cells=cells, facts=facts)
 
 
@@ -100,17 +114,18 @@ def pooled_value(traced: Graph, model: Model) -> str:
             break
         source = step.inputs[0]
         if step.op in _POOLING and source in traced.by_name and len(traced.by_name[source].shape) == 4:
-            pooled = pooled or min(step.shape[-2:] if len(step.shape) == 4 else (1,)) == 1
+            pooled = pooled or math.prod(step.shape[2:]) == 1
         name = source
     raise MethodError(
-        f"cam is defined for networks that end in global average pooling and linear layers; {model.name} does not. Use grad_cam."
+        f"cam is defined for networks that end in global average pooling and linear layers; {model.name} does not. "
+        "Use grad_cam."
     )
 
 
 def _where(model: Model, size: tuple[int, int], value: str) -> MapLayout:
     rows, columns = extents(model, size)[value].axes
     return MapLayout(
-        "map",
+        "map" if (rows.dim, columns.dim) == (2, 3) else "channels last",
         (len(rows.low), len(columns.low)),
         0,
         (rows.start, columns.start),

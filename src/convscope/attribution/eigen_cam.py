@@ -59,6 +59,8 @@ def combine(activation: Tensor) -> Tensor:
         projected = (matrix @ vectors[..., -1:]).squeeze(-1)
     mean = matrix.mean(dim=2)
     agreement = ((projected - projected.mean(dim=1, keepdim=True)) * (mean - mean.mean(dim=1, keepdim=True))).sum(dim=1)
-    # Where the map is constant the correlation says nothing; then its own sum does.
-    sign = torch.sign(torch.where(agreement == 0, (projected * mean).sum(dim=1), agreement))
-    return (projected * sign[:, None]).unflatten(1, activation.shape[2:]).float()
+    # Where the map is constant but for rounding, the correlation says nothing; then the plain product does.
+    level = (projected * mean).sum(dim=1)
+    sign = torch.sign(torch.where(agreement.abs() <= 1e-12 * level.abs(), level, agreement))
+    cells: Tensor = (projected * sign[:, None]).unflatten(1, activation.shape[2:]).float()
+    return cells

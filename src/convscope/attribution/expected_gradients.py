@@ -42,10 +42,11 @@ class ExpectedGradients(AttributionMethod):
     batch: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.samples < 1 or len(self.baselines) == 0 or (self.batch is not None and self.batch < 1):
             raise MethodError(
-                f"expected_gradients needs at least 1 sample, 1 baseline and a batch of at least 1, got samples={self.samples}, "
-                f"{len(self.baselines)} baselines, batch={self.batch}."
+                "expected_gradients needs at least 1 sample, 1 baseline and a batch of at least 1, "
+                f"got samples={self.samples}, {len(self.baselines)} baselines, batch={self.batch}."
             )
 
     @property
@@ -62,10 +63,10 @@ class ExpectedGradients(AttributionMethod):
         size = chunk_size(model, images, self.batch)
         values = torch.zeros_like(images)
         used = torch.arange(self.samples) % len(starts)
+        order = torch.randperm(self.samples, generator=generator)
+        positions = ((order + torch.rand(self.samples, generator=generator)) / self.samples).to(images)
         for index, end in enumerate(images):
             part = question.part(index)
-            order = torch.randperm(self.samples, generator=generator)
-            positions = ((order + torch.rand(self.samples, generator=generator)) / self.samples).to(images)
             for chunk in chunks(self.samples, size):
                 rows = slice(chunk.start, chunk.stop)
                 way = end - starts[used[rows], index]

@@ -18,8 +18,8 @@ from convscope.shapes import Images
 class FinerCAM(AttributionMethod):
     """Class contrast after Finer-CAM (Zhang et al. 2025, arXiv:2501.11309, equation 5) around any method.
 
-    The target becomes y_c − strength · mean over the ``references`` classes d whose logits are next to y_c of y_d, so that
-    what the classes share cancels.
+    The target becomes y_c − strength · mean of y_d over the ``references`` classes d whose logits are nearest to y_c,
+    so that what the classes share cancels.
 
     Differs from the paper: one map of the mean margin instead of the mean of one rectified map per reference class.
 
@@ -35,8 +35,12 @@ class FinerCAM(AttributionMethod):
     strength: float = 0.6
 
     def __post_init__(self) -> None:
-        if self.references < 1:
-            raise MethodError(f"finer_cam compares with at least 1 class, got references={self.references}.")
+        super().__post_init__()
+        if self.references < 1 or self.strength < 0:
+            raise MethodError(
+                "finer_cam compares with at least 1 class and a strength of at least 0, "
+                f"got references={self.references}, strength={self.strength}."
+            )
 
     @property
     def reduces(self) -> Reduction:
@@ -54,7 +58,8 @@ class FinerCAM(AttributionMethod):
         logits, scores = seen[output], question.read(seen)
         if logits.ndim != 2 or logits.shape[1] <= self.references:
             raise MethodError(
-                f"finer_cam needs more than {self.references} classes, {model.name} has output {tuple(logits.shape[1:])}."
+                f"finer_cam needs more than {self.references} classes, {model.name} has output "
+                f"{tuple(logits.shape[1:])}."
             )
         margins, names = [], []
         for index, name in enumerate(_per_image(question, len(images))):

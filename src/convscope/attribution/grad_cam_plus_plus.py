@@ -21,8 +21,8 @@ class GradCAMPlusPlus(AttributionMethod):
     With the score passed through exp as in the paper, α = G² / (2 G² + (Σ_ij A) G³), 0 where G is 0;
     w_c = Σ_ij α max(G, 0); map = max(Σ_c w_c A_c, 0).
 
-    Differs from the paper: the common positive factor exp(score) is left out of the weights; it scales a picture's whole
-    map and overflows for large scores.
+    Differs from the paper: the common positive factor exp(score) is left out of the weights; it scales a picture's
+    whole map and overflows for large scores.
 
     Attributes:
         layer: address of the layer, several to be fused, or None for the last one with positions.

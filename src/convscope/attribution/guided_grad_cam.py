@@ -41,10 +41,11 @@ class GuidedGradCAM(AttributionMethod):
         """Compute raw maps: two forward passes, one whole and one partial backward pass."""
         coarse = GradCAM(layer=self.layer, upsampling=self.upsampling).compute(model, images, question, generator)
         fine = GuidedBackprop().compute(model, images, question, generator)
+        notes = [str(raw.facts["note"]) for raw in (coarse, fine) if "note" in raw.facts]
         return Raw(
             fine.values * coarse.values.to(fine.values),
             fine.scores,
             layers=coarse.layers,
             cells=coarse.cells,
-            facts={**coarse.facts, **fine.facts},
+            facts={**coarse.facts, **fine.facts, **({"note": "; ".join(notes)} if notes else {})},
         )

@@ -18,8 +18,8 @@ class InputXGradient(AttributionMethod):
 
     values = x ⊙ ∂ target / ∂ x with x in [0, 1], so black pixels get nothing; (n, c, h, w).
 
-    Differs from the paper: the input is the picture in [0, 1], not the normalized tensor, so that "zero" means black and
-    not the mean color of a data set.
+    Differs from the paper: the input is the picture in [0, 1], not the normalized tensor, so that "zero" means black
+    and not the mean color of a data set.
 
     Attributes:
         reduction: ``"sum"`` over channels, signed.

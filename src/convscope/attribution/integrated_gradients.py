@@ -39,9 +39,11 @@ class IntegratedGradients(AttributionMethod):
     batch: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps < 1 or (self.batch is not None and self.batch < 1):
             raise MethodError(
-                f"integrated_gradients needs at least 1 step and a batch of at least 1, got steps={self.steps}, batch={self.batch}."
+                "integrated_gradients needs at least 1 step and a batch of at least 1, "
+                f"got steps={self.steps}, batch={self.batch}."
             )
 
     @property

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from convscope.attribution.parameters import check_parameters
 from convscope.attribution.spelling import spell
 from convscope.errors import ImageError
 from convscope.model import Model, cast
@@ -54,6 +55,14 @@ class AttributionMethod(ABC):
     name: ClassVar[str]
     completes: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        """Check the parameters; subclasses that check more call this first.
+
+        Raises:
+            MethodError: a parameter is not what its annotation says.
+        """
+        check_parameters(self.name, self)
+
     @property
     @abstractmethod
     def reduces(self) -> Reduction:
@@ -67,7 +76,7 @@ class AttributionMethod(ABC):
             model: the network.
             images: (n, c, h, w), values in [0, 1], or a little outside where a wrapper added noise.
             question: the target of each image (or one for all).
-            generator: for every random draw.
+            generator: for every random draw. Draws are the same for each image, whatever its place in the batch.
         """
 
     @property
@@ -104,46 +113,27 @@ class AttributionMethod(ABC):
         """
         _check(images, model)
         runner = model if dtype is None else cast(model, dtype)
-        started = time.perf_counter()
         with untouched(runner):
-            question = batch_target(runner, images, target)
-            raw = self.compute(runner, images.detach().float(), question, torch.Generator().manual_seed(seed))
-        seconds = time.perf_counter() - started
-        result = self._result(runner, images, raw, question.names, seed, seconds)
-        if dtype is None or dtype == model.dtype:
+            started = time.perf_counter()
+            pictures = images.detach().clone().float()
+            question = batch_target(runner, pictures, target)
+            raw = self.compute(runner, pictures, question, torch.Generator().manual_seed(seed))
+            made = _provenance(self, runner, question.names, seed, time.perf_counter() - started)
+            result = self._result(pictures, raw, made)
+        if runner is model:
             return result
-        reference = self(model, images[:1], question.names[0], seed=seed)
-        return replace(result, facts={**result.facts, **_precision(result, reference)})
+        with untouched(model):
+            exact = self.compute(model, pictures[:1], question.part(0), torch.Generator().manual_seed(seed))
+            return replace(result, facts={**result.facts, **_precision(result, exact)})
 
-    def _result(
-        self, model: Model, images: Tensor, raw: Raw, targets: tuple[str, ...], seed: int, seconds: float
-    ) -> Attribution:
-        provenance = Provenance(
-            action="attribute",
-            method=spell(self),
-            model=model.name,
-            origin=model.spec.origin,
-            weights_digest=model.digest,
-            targets=targets,
-            seed=seed,
-            device=str(model.device),
-            dtype=str(model.dtype).removeprefix("torch."),
-            threads=torch.get_num_threads(),
-            versions={
-                "convscope": version("convscope"),
-                "torch": str(torch.__version__),
-                "python": platform.python_version(),
-            },
-            seconds=seconds,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+    def _result(self, images: Images, raw: Raw, provenance: Provenance) -> Attribution:
         return Attribution(
-            images=images.detach().float().cpu(),
+            images=images.cpu(),
             values=raw.values.detach().float().cpu(),
             reduction=self.reduces,
             signed=self.signed,
             scores=raw.scores.detach().float().cpu(),
-            targets=targets,
+            targets=provenance.targets,
             layers=raw.layers,
             cells=None if raw.cells is None else raw.cells.detach().float().cpu(),
             facts=raw.facts,
@@ -151,10 +141,35 @@ class AttributionMethod(ABC):
         )
 
 
+def _provenance(
+    method: AttributionMethod, model: Model, targets: tuple[str, ...], seed: int, seconds: float
+) -> Provenance:
+    return Provenance(
+        action="attribute",
+        method=spell(method),
+        model=model.name,
+        origin=model.spec.origin,
+        weights_digest=model.digest,
+        targets=targets,
+        seed=seed,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        versions={
+            "convscope": version("convscope"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        seconds=seconds,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
 def _check(images: Tensor, model: Model) -> None:
     if images.ndim != 4 or images.shape[1] != model.channels or not images.is_floating_point() or 0 in images.shape:
         raise ImageError(
-            f"expected float images of shape (n, {model.channels}, height, width) in [0, 1], got {images.dtype} {tuple(images.shape)}."
+            f"expected float images of shape (n, {model.channels}, height, width) in [0, 1], "
+            f"got {images.dtype} {tuple(images.shape)}."
             + (" Add the batch dimension with images[None]." if images.ndim == 3 else "")
         )
     low, high = torch.aminmax(images.detach())
@@ -165,9 +180,9 @@ def _check(images: Tensor, model: Model) -> None:
         )
 
 
-def _precision(result: Attribution, reference: Attribution) -> dict[str, Any]:
-    """Compare the first image's map with the same map in full precision."""
-    low, full = result.values[0], reference.values[0]
+def _precision(result: Attribution, exact: Raw) -> dict[str, Any]:
+    """Compare the first image's map with the same map in the network's own precision."""
+    low, full = result.values[0], exact.values[0].detach().float().cpu()
     scale = full.abs().max().clamp(min=1e-12)
     joined = torch.stack([low.flatten(), full.flatten()])
     return {
@@ -175,5 +190,5 @@ def _precision(result: Attribution, reference: Attribution) -> dict[str, Any]:
         "precision_correlation": float(torch.corrcoef(joined)[0, 1])
         if full.std() > 0 and low.std() > 0
         else float("nan"),
-        "precision_score_error": float((result.scores[0] - reference.scores[0]).abs()),
+        "precision_score_error": float((result.scores[0] - exact.scores[0].float().cpu()).abs()),
     }

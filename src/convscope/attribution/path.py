@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def chunks(total: int, size: int) -> Iterator[range]:
     """Split ``range(total)`` into near-equal consecutive ranges of at most ``size``."""
     count = math.ceil(total / size)
     edges = [total * index // count for index in range(count + 1)]
-    return (range(first, last) for first, last in zip(edges, edges[1:], strict=False))
+    return (range(first, last) for first, last in pairwise(edges))
 
 
 def on_path(start: Tensor, end: Tensor, positions: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class SmoothGrad(AttributionMethod):
     batch: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_noise(self.name, self.samples, self.sigma, self.batch)
 
     @property
@@ -46,7 +47,6 @@ class SmoothGrad(AttributionMethod):
         """Compute raw maps: ``samples`` runs of the method for each image, and one forward pass."""
         scores = score(model, images, question)
         totals: dict[int, torch.Tensor] = {}
-        layers: tuple[str, ...] = ()
         copies = noisy_maps(
             self.method,
             model,
@@ -57,7 +57,7 @@ class SmoothGrad(AttributionMethod):
             sigma=self.sigma,
             batch=self.batch,
         )
-        for index, values, raw in copies:
-            totals[index] = totals.get(index, 0) + values.sum(dim=0)
-            layers = raw.layers
-        return Raw(torch.stack(list(totals.values())) / self.samples, scores, layers=layers)
+        for copy in copies:
+            totals[copy.image] = totals.get(copy.image, 0) + copy.values.sum(dim=0)
+        average = torch.stack(list(totals.values())) / self.samples
+        return Raw(average, scores, layers=copy.raw.layers, facts=copy.facts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def spell(method: "AttributionMethod") -> str:
-    """Write a method with every parameter that differs from its default; an inner method comes first, without its name."""
+    """Write a method with every parameter that differs from its default; an inner method comes first, unnamed."""
     parts = []
     for parameter in fields(method):  # type: ignore[arg-type]
         value = getattr(method, parameter.name)
@@ -40,8 +40,8 @@ def parse_method(text: str, methods: "Mapping[str, type[AttributionMethod]]") ->
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
-        raise MethodError(f"not a method: {text!r}. Expected NAME or NAME(parameter=value, ...).") from None
+    except (SyntaxError, ValueError):
+        raise _not_a_method(text, methods) from None
     return _build(node, text, methods)
 
 
@@ -65,7 +65,7 @@ def split_methods(text: str) -> list[str]:
 def _build(node: ast.expr, text: str, methods: "Mapping[str, type[AttributionMethod]]") -> "AttributionMethod":
     call = node if isinstance(node, ast.Call) else ast.Call(func=node, args=[], keywords=[])
     if not isinstance(call.func, ast.Name):
-        raise MethodError(f"not a method: {text!r}. Expected NAME or NAME(parameter=value, ...).")
+        raise _not_a_method(text, methods)
     name = call.func.id
     if name not in methods:
         hint = near_misses(name, methods) or f" Known: {', '.join(methods)}."
@@ -76,6 +76,8 @@ def _build(node: ast.expr, text: str, methods: "Mapping[str, type[AttributionMet
         raise MethodError(f"{name} takes at most {len(known)} parameters ({', '.join(known)}), got {len(call.args)}.")
     given = dict(zip(known, call.args, strict=False))
     for keyword in call.keywords:
+        if keyword.arg in given:
+            raise MethodError(f"{name} is given {keyword.arg!r} twice in {text!r}. Give it once.")
         if keyword.arg not in known:
             hint = near_misses(str(keyword.arg), known)
             listing = ", ".join(known) or "none"
@@ -85,15 +87,21 @@ def _build(node: ast.expr, text: str, methods: "Mapping[str, type[AttributionMet
 
 
 def _value(node: ast.expr, text: str, methods: "Mapping[str, type[AttributionMethod]]") -> Any:  # noqa: ANN401 - a literal or a method
-    inner = node.func if isinstance(node, ast.Call) else node
-    if isinstance(inner, ast.Name):
+    if isinstance(node, ast.Call) or (isinstance(node, ast.Name) and node.id in methods):
         return _build(node, text, methods)
     try:
-        return ast.literal_eval(node)
-    except ValueError:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError):
         raise MethodError(
-            f"not a value: {ast.unparse(node)!r} in {text!r}. Expected a number, a quoted text, True, False or a method."
+            f"not a value: {ast.unparse(node)} in {text!r}. "
+            "Expected a number, a text in quotes, True, False, None or a method."
         ) from None
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _not_a_method(text: str, methods: "Mapping[str, type[AttributionMethod]]") -> MethodError:
+    hint = near_misses(text.strip(), methods) or " Expected NAME or NAME(parameter=value, ...), with texts in quotes."
+    return MethodError(f"not a method: {text!r}.{hint}")
 
 
 def _is_method(value: object) -> bool:

@@ -35,6 +35,7 @@ class VarGrad(AttributionMethod):
     batch: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_noise(self.name, self.samples, self.sigma, self.batch)
         if self.samples < 2:
             raise MethodError(f"var_grad needs at least 2 samples for a variance, got {self.samples}.")
@@ -47,8 +48,9 @@ class VarGrad(AttributionMethod):
     def compute(self, model: Model, images: Images, question: BatchTarget, generator: torch.Generator) -> Raw:
         """Compute raw maps: ``samples`` runs of the method for each image, and one forward pass."""
         scores = score(model, images, question)
-        counts, means, squares = {}, {}, {}
-        layers: tuple[str, ...] = ()
+        counts: dict[int, int] = {}
+        means: dict[int, torch.Tensor] = {}
+        squares: dict[int, torch.Tensor] = {}
         copies = noisy_maps(
             self.method,
             model,
@@ -59,8 +61,9 @@ class VarGrad(AttributionMethod):
             sigma=self.sigma,
             batch=self.batch,
         )
-        for index, values, raw in copies:
+        for copy in copies:
             # Chunks are merged by Chan's update: sums of squares would cancel where the mean is large.
+            index, values = copy.image, copy.values
             chunk, mean = len(values), values.mean(dim=0)
             square = (values - mean).square().sum(dim=0)
             count = counts.get(index, 0)
@@ -68,5 +71,5 @@ class VarGrad(AttributionMethod):
             means[index] = means.get(index, 0) + delta * chunk / (count + chunk)
             squares[index] = squares.get(index, 0) + square + delta.square() * count * chunk / (count + chunk)
             counts[index] = count + chunk
-            layers = raw.layers
-        return Raw(torch.stack(list(squares.values())) / (self.samples - 1), scores, layers=layers)
+        variance = torch.stack(list(squares.values())) / (self.samples - 1)
+        return Raw(variance, scores, layers=copy.raw.layers, facts=copy.facts)
