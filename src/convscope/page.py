@@ -205,7 +205,8 @@ def _gather(
     if len({tensor.shape for tensor in tensors}) > 1:
         sizes = sorted({f"{t.shape[1]}×{t.shape[2]}" for t in tensors})
         raise ImageError(
-            f"fit='whole' leaves the pictures at different sizes ({', '.join(sizes)}). Explain them one at a time, or use fit='stretch'."
+            f"fit='whole' leaves the pictures at different sizes ({', '.join(sizes)}). "
+            "Explain them one at a time, or use fit='stretch'."
         )
     return torch.stack(tensors), tuple(sources), tuple(failures)
 
@@ -223,7 +224,7 @@ def _with_layer(item: AttributionMethod, layer: str | None) -> AttributionMethod
 
 
 def _answers(model: Model, images: Images, top: int) -> tuple[tuple[Answer, ...], ...]:
-    logits = torch.cat([record(model, part, [OUTPUT])[OUTPUT].float().cpu() for part in images.split(TOGETHER)])
+    logits = torch.cat([record(model, part, [OUTPUT])[OUTPUT].float().cpu() for part in torch.split(images, TOGETHER)])
     logits = logits.flatten(2).mean(dim=2) if logits.ndim > 2 else logits
     single = logits.shape[1] == 1 or layout(model).head == "sigmoid"
     probabilities = logits.sigmoid() if single else logits.softmax(dim=1)
@@ -250,7 +251,8 @@ def _column(
 ) -> tuple[Attribution, tuple[Trust, ...]]:
     if len(targets) != len(images):
         raise ImageError(f"{len(targets)} targets for {len(images)} pictures. Give one target, or one per picture.")
-    parts, cards = [], []
+    parts: list[Attribution] = []
+    cards: list[Trust] = []
     runner = model if dtype is None else cast(model, dtype)
     for first in range(0, len(images), TOGETHER):
         rows = slice(first, first + TOGETHER)

@@ -27,7 +27,7 @@ def randomized_values(method: AttributionMethod, model: Model, result: Attributi
     with untouched(model):
         question = batch_target(model, result.images, list(result.targets))
         layer = last_layer(model, question)
-        weight = model.module.get_submodule(layer).weight
+        weight = model.module.get_parameter(f"{layer}.weight")
         noise = torch.randn(weight.shape, generator=generator).to(weight) * weight.std() + weight.mean()
         with parameters_as(model, {f"{layer}.weight": noise}):
             raw = method.compute(model, result.images, question, torch.Generator().manual_seed(result.provenance.seed))

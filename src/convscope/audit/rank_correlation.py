@@ -24,4 +24,5 @@ def _mean_ranks(row: Tensor) -> Tensor:
     _, place, counts = torch.unique(row, sorted=True, return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
     middle = last - (counts - 1) / 2
-    return middle[place] - (len(row) + 1) / 2
+    ranks: Tensor = middle[place] - (len(row) + 1) / 2
+    return ranks

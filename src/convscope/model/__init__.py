@@ -1,9 +1,9 @@
 """Networks with their preprocessing, and the address language that names anything inside them."""
 
 from convscope.model.address import OUTPUT, Address, expand, find_class, parse
+from convscope.model.cast import cast
 from convscope.model.catalog import Entry, networks
 from convscope.model.load import load
-from convscope.model.cast import cast
 from convscope.model.model import Model, digest
 from convscope.model.spec import Fit, Interpolation, ModelSpec, Preprocessing
 

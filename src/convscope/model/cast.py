@@ -20,7 +20,8 @@ def cast(model: Model, dtype: torch.dtype) -> Model:
         return model
     if not dtype.is_floating_point:
         raise ModelError(
-            f"a network runs in a floating-point type, got {dtype}. Choose torch.float32, torch.bfloat16 or torch.float64."
+            f"a network runs in a floating-point type, got {dtype}. "
+            "Choose torch.float32, torch.bfloat16 or torch.float64."
         )
     key = f"cast {dtype} {model.digest}"
     if key not in model.memo:
@@ -32,7 +33,7 @@ def cast(model: Model, dtype: torch.dtype) -> Model:
             ) from error
         module = module.to(dtype=dtype)
         if dtype == torch.bfloat16 and any(p.ndim == 4 for p in module.parameters()):
-            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module = module.to(memory_format=torch.channels_last)
         model.memo[key] = Model(module, model.spec, (*model.notes, f"copy in {dtype}"))
     copied: Model = model.memo[key]
     return copied

@@ -71,9 +71,8 @@ class Model:
     def digest(self) -> str:
         """SHA-256 over the names and values of all parameters and buffers, as they are now: its first 16 hex digits."""
         # Hashing half a gigabyte takes a while; torch counts the writes to each tensor, so unchanged weights are known.
-        state = tuple(
-            (id(tensor), tensor._version) for tensor in (*self.module.parameters(), *self.module.buffers())
-        )  # noqa: SLF001 - its only spelling
+        tensors = (*self.module.parameters(), *self.module.buffers())
+        state = tuple((id(tensor), tensor._version) for tensor in tensors)  # noqa: SLF001 - its only spelling
         if self.memo.get("digest", ((), ""))[0] != state:
             self.memo["digest"] = (state, digest(self.module))
         known: str = self.memo["digest"][1]
