@@ -157,7 +157,7 @@ def _provenance(
         threads=torch.get_num_threads(),
         versions={
             "convscope": version("convscope"),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "python": platform.python_version(),
         },
         seconds=seconds,
