@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from convscope.attribution import AttributionMethod, method, spell
 from convscope.audit import trust as measure_trust
-from convscope.errors import ConvscopeError, ImageError, MethodError, ModelError
-from convscope.image import find, read, to_input
-from convscope.model import OUTPUT, Fit, Model, cast, load
+from convscope.errors import ImageError, MethodError, ModelError
+from convscope.model import OUTPUT, Fit, Model, Pictures, Progress, cast, gather, load
 from convscope.probe import TargetLike, layout, record
 from convscope.report import html, png
-from convscope.results import Answer, Attribution, Explanation, Provenance, Source, Trust
+from convscope.results import Answer, Attribution, Explanation, Provenance, Trust
 from convscope.shapes import Images
 from convscope.store import save
 
@@ -30,11 +28,6 @@ FORMATS = ("html", "png", "npz")
 
 TOGETHER = 8
 """Pictures that go through a method together; bounds the memory of a folder of thousands."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is finished, and how much there is."""
-
-Pictures = str | Path | Tensor | Sequence[str | Path]
 
 
 def explain(
@@ -78,7 +71,7 @@ def explain(
     if not chosen:
         raise MethodError("no method to explain with. Give at least one; `convscope methods` lists them.")
     tell = progress or (lambda *_: None)
-    pictures, sources, failures = _gather(model, images, fit, tell)
+    pictures, sources, failures = gather(model, images, fit=fit, progress=tell)
     started = time.perf_counter()
     answers = _answers(model, pictures, top)
     targets = [target] * len(pictures) if not isinstance(target, Sequence) or isinstance(target, str) else list(target)
@@ -177,38 +170,6 @@ def rerun(result: Explanation, model: Model | None = None) -> Explanation:
     finally:
         torch.set_num_threads(threads)
     return replace(again, sources=result.sources, failures=result.failures)
-
-
-def _gather(
-    model: Model, images: Pictures, fit: Fit, tell: Progress
-) -> tuple[Images, tuple[Source, ...], tuple[tuple[str, str], ...]]:
-    if isinstance(images, Tensor):
-        return images.detach().float().cpu(), tuple(Source(f"tensor {index}") for index in range(len(images))), ()
-    patterns = [str(images)] if isinstance(images, str | Path) else [str(item) for item in images]
-    names, missed = find(patterns)
-    failures = list(missed)
-    tensors: list[Tensor] = []
-    sources: list[Source] = []
-    how = model.spec.preprocessing
-    for index, name in enumerate(names):
-        tell("reading", index, len(names))
-        try:
-            picture = read(name, channels=model.channels)
-            tensor, source = to_input(picture, how.size, interpolation=how.interpolation, crop=how.crop, fit=fit)
-        except ConvscopeError as error:
-            failures.append((name, str(error)))
-            continue
-        tensors.append(tensor)
-        sources.append(source)
-    if not tensors:
-        raise ImageError(failures[0][1] if failures else "no picture given. Give a file, a folder, or sample:cat.")
-    if len({tensor.shape for tensor in tensors}) > 1:
-        sizes = sorted({f"{t.shape[1]}×{t.shape[2]}" for t in tensors})
-        raise ImageError(
-            f"fit='whole' leaves the pictures at different sizes ({', '.join(sizes)}). "
-            "Explain them one at a time, or use fit='stretch'."
-        )
-    return torch.stack(tensors), tuple(sources), tuple(failures)
 
 
 def _with_layer(item: AttributionMethod, layer: str | None) -> AttributionMethod:

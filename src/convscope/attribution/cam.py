@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from convscope.anatomy import MapLayout, map_layout, suggest_cam_layer
 from convscope.attribution.method import Raw
 from convscope.errors import MethodError
+from convscope.image import place as spread
 from convscope.model import Address, Model, parse
 from convscope.probe import BatchTarget, layer_gradients, layout, observe
 from convscope.shapes import Images
@@ -141,22 +142,13 @@ def place(cells: Tensor, where: MapLayout, image_size: tuple[int, int], upsampli
         return F.interpolate(cells, size=image_size, mode="bilinear", align_corners=False)
     if upsampling != "aligned":
         raise MethodError(f"upsampling is 'aligned' or 'corners', got {upsampling!r}.")
-    rows, columns = (
-        _interpolation(image_size[i], where.grid[i], where.start[i], where.stride[i]).to(cells) for i in range(2)
-    )
-    return rows @ cells @ columns.T
+    return spread(cells, image_size, where.start, where.stride)
 
 
 def positive_share(weighed: Tensor) -> Tensor:
     """The part of each map's evidence that is positive, (n,), 0 to 1. Where it is 0 the rectified map is blank."""
     total = weighed.abs().sum(dim=(1, 2, 3))
     return torch.where(total > 0, weighed.clamp(min=0).sum(dim=(1, 2, 3)) / total.where(total > 0, 1), 0)
-
-
-def _interpolation(pixels: int, count: int, start: float, stride: float) -> Tensor:
-    """Weights of each unit at each pixel along one axis, (pixels, count); each row adds up to 1."""
-    position = ((torch.arange(pixels, dtype=torch.float64) - start) / stride).clamp(0, count - 1)
-    return (1 - (position[:, None] - torch.arange(count)).abs()).clamp(min=0)
 
 
 Entry = tuple[Address, Tensor, Tensor, Combine]

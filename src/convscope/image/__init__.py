@@ -4,6 +4,7 @@ from convscope.image.blur import gaussian_blur
 from convscope.image.edges import edges, luminance
 from convscope.image.find import find
 from convscope.image.picture import Picture, from_array, from_pil
+from convscope.image.place import place
 from convscope.image.read import read
 from convscope.image.resize import Fit, Interpolation, to_input
 from convscope.image.samples import SAMPLES, Sample, sample_path
@@ -22,6 +23,7 @@ __all__ = [
     "from_pil",
     "gaussian_blur",
     "luminance",
+    "place",
     "read",
     "sample_path",
     "to_input",

@@ -3,7 +3,9 @@
 from convscope.model.address import OUTPUT, Address, expand, find_class, parse
 from convscope.model.cast import cast
 from convscope.model.catalog import Entry, networks
+from convscope.model.gather import Pictures, Progress, gather
 from convscope.model.load import load
+from convscope.model.made import made
 from convscope.model.model import Model, digest
 from convscope.model.spec import Fit, Interpolation, ModelSpec, Preprocessing
 
@@ -15,12 +17,16 @@ __all__ = [
     "Interpolation",
     "Model",
     "ModelSpec",
+    "Pictures",
     "Preprocessing",
+    "Progress",
     "cast",
     "digest",
     "expand",
     "find_class",
+    "gather",
     "load",
+    "made",
     "networks",
     "parse",
 ]
