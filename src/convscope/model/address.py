@@ -91,7 +91,7 @@ def parse(text: str, model: Model) -> Address:
         )
         raise AddressError(msg)
     layer = match["layer"]
-    if layer != OUTPUT and layer not in model.layers:
+    if layer != OUTPUT and not model.has_layer(layer):
         raise AddressError(_no_layer(layer, model))
     call, channel = (None if match[key] is None else int(match[key]) for key in ("call", "channel"))
     return Address(layer, call=call, channel=channel, position=_position(match))

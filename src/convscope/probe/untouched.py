@@ -21,10 +21,10 @@ def untouched(model: Model) -> Iterator[None]:
     Raises:
         ModelError: the network was created under ``torch.inference_mode()``, so autograd can never use it.
     """
-    module = model.module
-    modes = [(part, part.training) for part in module.modules() if part.training]
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    if any(parameter.is_inference() for parameter in module.parameters()):
+    modes = [part for part in model.module.modules() if part.training]
+    tensors = list(model.tensors())
+    trainable = [tensor for tensor in tensors if tensor.requires_grad]
+    if any(tensor.is_inference() for tensor in tensors):
         raise ModelError(
             f"the parameters of {model.name} were created under torch.inference_mode(), which rules out gradients. "
             "Create or load the network outside of it."
@@ -35,13 +35,13 @@ def untouched(model: Model) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         try:
-            for part, _ in modes:
+            for part in modes:
                 part.training = False
             for parameter in trainable:
                 parameter.requires_grad_(False)
             yield
         finally:
-            for part, training in modes:
-                part.training = training
+            for part in modes:
+                part.training = True
             for parameter in trainable:
                 parameter.requires_grad_(True)
