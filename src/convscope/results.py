@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from convscope.shapes import Cells, ChannelMaps, Images, Maps, Scores
+from convscope.shapes import Cells, ChannelMaps, Images, Map, Maps, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -213,6 +213,121 @@ class Explanation(Result):
     def _repr_html_(self) -> str:
         html: str = import_module("convscope.report").html(self, fragment=True)
         return html
+
+
+@dataclass(frozen=True)
+class FieldBox:
+    """What the units of one layer see of the picture, at one position.
+
+    Attributes:
+        layer: resolved address.
+        position: (row, column) of the unit in the layer's map.
+        map_size: (rows, columns) of that map.
+        size: nominal (rows, columns) in pixels, far from all borders; infinite where it is the whole picture.
+        stride: (rows, columns) pixels between the centers of neighboring units; 0 where there is one position only.
+        start: (row, column) in pixels of the center of the unit at 0,0; may be negative.
+        center: (row, column) in pixels of the center of this unit; may lie outside the picture.
+        box: the pixels that can influence this unit, cut at the border: (top, left, bottom, right), ends excluded.
+        exact: False where the box is only an upper bound.
+        notes: such as what makes the field the whole picture.
+    """
+
+    layer: str
+    position: tuple[int, int]
+    map_size: tuple[int, int]
+    size: tuple[float, float]
+    stride: tuple[float, float]
+    start: tuple[float, float]
+    center: tuple[float, float]
+    box: tuple[int, int, int, int]
+    exact: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def area(self) -> int:
+        """Number of pixels in the box."""
+        top, left, bottom, right = self.box
+        return (bottom - top) * (right - left)
+
+
+@dataclass(frozen=True)
+class GaussianFit:
+    """The axis-aligned Gaussian closest to a map: peak · exp(−½ ((row − r)² / σ_r² + (column − c)² / σ_c²)).
+
+    Attributes:
+        center: (row, column), in pixels.
+        sigma: (rows, columns), in pixels.
+        peak: in units of the map.
+        r_squared: 1 − Σ(map − fit)² / Σ(map − mean)² over the pixels of the fit; 1 is perfect.
+    """
+
+    center: tuple[float, float]
+    sigma: tuple[float, float]
+    peak: float
+    r_squared: float
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveField(Result):
+    """Which pixels a unit really listens to: the energy of its gradient at the input.
+
+    Attributes:
+        address: of the unit; without a channel it stands for all channels of that position.
+        energy: (h, w), mean over inputs of Σ over input channels of (∂unit / ∂pixel)², pixels in [0, 1]. Summed over the
+            layer's channels where the address names none.
+        box: what the unit can see at most.
+        inputs: what it was measured on, in words.
+        samples: number of inputs.
+        silent: inputs on which the gradient was zero everywhere (a rectifier was off).
+        energy_area: the smallest number of pixels that hold 95 % of the energy.
+        two_sigma_area: number of pixels whose √energy is above 4.55 % of its maximum (Luo et al. 2016).
+        gaussian: fitted to the energy inside the box; None where the box has too few pixels, or no fit converged.
+        image: a picture to draw it on, (1, c, h, w).
+        provenance: how to make it again.
+    """
+
+    address: str
+    energy: Map
+    box: FieldBox
+    inputs: str
+    samples: int
+    silent: int
+    energy_area: int
+    two_sigma_area: int
+    gaussian: GaussianFit | None
+    image: Images | None
+    provenance: Provenance
+
+    @property
+    def energy_fraction(self) -> float:
+        """Part of the theoretical field's pixels that hold 95 % of the energy."""
+        return self.energy_area / self.box.area
+
+    @property
+    def side_ratio(self) -> float:
+        """√(two-sigma area) / √(theoretical area): the ratio of Luo et al. 2016."""
+        return float((self.two_sigma_area / self.box.area) ** 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Field(Result):
+    """The receptive field of a unit, alone or with those of the layers before it.
+
+    Attributes:
+        address: of the unit.
+        image_size: (height, width) of the input, in pixels.
+        boxes: from shallow to deep, the unit's own last.
+        image: the picture to draw it on, (1, c, h, w).
+        effective: what of it the unit listens to, where that was measured.
+        provenance: how to make it again.
+    """
+
+    address: str
+    image_size: tuple[int, int]
+    boxes: tuple[FieldBox, ...]
+    image: Images | None
+    effective: EffectiveField | None
+    provenance: Provenance
 
 
 def unit_range(images: Tensor) -> bool:

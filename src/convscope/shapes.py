@@ -8,6 +8,7 @@ from torch import Tensor
 
 Image = Float[Tensor, "c h w"]
 Images = Float[Tensor, "n c h w"]
+Map = Float[Tensor, "h w"]
 Maps = Float[Tensor, "n h w"]
 ChannelMaps = Float[Tensor, "n k h w"]
 Cells = Float[Tensor, "n 1 rows columns"]
