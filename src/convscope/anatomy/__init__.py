@@ -1,16 +1,28 @@
 """What a network is made of: its layers, what they see, where to look."""
 
+from convscope.anatomy.activations import Activation
+from convscope.anatomy.arithmetic import Arithmetic
+from convscope.anatomy.checkup import Finding
 from convscope.anatomy.map_layout import MapLayout, map_layout
 from convscope.anatomy.receptive_field import Box, ReceptiveField, extents, receptive_field, receptive_fields
 from convscope.anatomy.suggest import suggest_cam_layer
+from convscope.anatomy.suggest_units import suggest_unit_layers
+from convscope.anatomy.summary import LayerSummary, Summary, summarize
 
 __all__ = [
+    "Activation",
+    "Arithmetic",
     "Box",
+    "Finding",
+    "LayerSummary",
     "MapLayout",
     "ReceptiveField",
+    "Summary",
     "extents",
     "map_layout",
     "receptive_field",
     "receptive_fields",
     "suggest_cam_layer",
+    "suggest_unit_layers",
+    "summarize",
 ]

@@ -6,7 +6,7 @@ from convscope.errors import MethodError, ModelError
 from convscope.model import OUTPUT, Address, Model
 from convscope.probe import Graph, graph, layout
 
-_POOLING = {
+POOLING = {
     "max_pool2d",
     "avg_pool2d",
     "adaptive_avg_pool2d",
@@ -53,7 +53,7 @@ def _suggest(model: Model) -> str:
     ]
     order = {step.name: index for index, step in enumerate(traced.steps)}
     values = sorted(
-        {value for value in fitting if value in order and traced.by_name[value].op not in _POOLING},
+        {value for value in fitting if value in order and traced.by_name[value].op not in POOLING},
         key=order.__getitem__,
     )
     return _named(model, [place for place, value in traced.layer_outputs.items() if values and value == values[-1]])

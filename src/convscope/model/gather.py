@@ -60,7 +60,8 @@ def gather(
         tensors.append(tensor)
         sources.append(source)
     if not tensors:
-        raise ImageError(failures[0][1] if failures else "no picture given. Give a file, a folder, or sample:cat.")
+        reasons = "\n".join(reason for _, reason in failures)  # one line for each
+        raise ImageError(reasons or "no picture given. Give a file, a folder, or sample:cat.")
     if len({tensor.shape for tensor in tensors}) > 1:
         sizes = sorted({f"{t.shape[1]}×{t.shape[2]}" for t in tensors})
         raise ImageError(

@@ -54,6 +54,27 @@ def save(result: Result, directory: str | Path, *, files: Mapping[str, bytes] = 
     return directory
 
 
+def check_destination(directory: str | Path) -> None:
+    """Check, before long work, that ``save`` could put a result there.
+
+    Raises:
+        StoreError: if the folder is not ours to replace, or lies where nothing can be written.
+    """
+    target = Path(os.path.realpath(directory))
+    try:
+        _check_replaceable(target)
+        above = next(folder for folder in target.parents if folder.exists())
+        reason = "" if above.is_dir() else f"{str(above)!r} is a file"
+        reason = reason or ("" if os.access(above, os.W_OK | os.X_OK) else f"no permission to write to {str(above)!r}")
+    except OSError as error:
+        reason = system_reason(error)
+    if reason:
+        raise StoreError(
+            f"cannot write the result to {str(directory)!r}: {reason}. "
+            "Choose a folder inside one that you may write to."
+        )
+
+
 def load(directory: str | Path) -> Result:
     """Read back what ``save`` stored.
 

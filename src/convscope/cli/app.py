@@ -1,0 +1,45 @@
+"""The commands, one file each."""
+
+from typing import Annotated
+
+import typer
+
+from convscope.cli.explain import explain
+from convscope.cli.layers import layers
+from convscope.cli.methods import methods
+from convscope.cli.models import models
+from convscope.cli.rerun import rerun
+from convscope.cli.samples import samples
+from convscope.cli.show import show
+from convscope.cli.version import print_version
+
+app = typer.Typer(
+    name="convscope",
+    help="Look inside convolutional networks: which pixels decided, and whether the picture can be trusted.",
+    epilog="Start with: convscope explain sample:cat",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Name convscope, torch and the device, and exit.", is_eager=True)
+    ] = False,
+    debug: Annotated[  # noqa: ARG001 - taken out of the arguments by `main`, wherever it stands
+        bool, typer.Option("--debug", help="Show tracebacks and what libraries warn about.")
+    ] = False,
+) -> None:
+    """Look inside convolutional networks."""
+    if version:
+        print_version()
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for command in (explain, layers, show, rerun, methods, models, samples):
+    app.command(no_args_is_help=command is explain)(command)
