@@ -140,7 +140,7 @@ def _window(step: Step, known: Known, graph: Graph, kernel: Any, stride: Any, pa
         k, s, p, d = (_pair(value, which) for value in (kernel, stride, padding, dilation))
         reach = d * (k - 1)
         taps = window_taps(shape[axis.dim], step.shape[axis.dim], kernel=k, stride=s, padding=p, dilation=d)
-        axes.append(axis.window(taps, grow=reach, shift=reach / 2 - p, scale=s))
+        axes.append(axis.window(taps, grow=float(reach), shift=reach / 2 - p, scale=float(s)))
     return extent.with_axes(*axes)
 
 
@@ -183,7 +183,7 @@ def _adaptive_pooling(step: Step, known: Known, graph: Graph) -> Extent:
         spans = [(i * length // out, math.ceil((i + 1) * length / out)) for i in range(out)]
         taps = pairs_to_taps(out, [(i, j) for i, (first, last) in enumerate(spans) for j in range(first, last)])
         widest = max(last - first for first, last in spans)
-        moved = axis.window(taps, grow=widest - 1, shift=(spans[0][1] - 1) / 2, scale=length / out)
+        moved = axis.window(taps, grow=float(widest - 1), shift=(spans[0][1] - 1) / 2, scale=length / out)
         axes.append(replace(moved, size=np.inf) if out == 1 and length > 1 else moved)
     whole = ("global pooling",) if step.shape[-1] == 1 or step.shape[-2] == 1 else ()
     return extent.with_axes(*axes, *whole)
@@ -205,7 +205,9 @@ def _transposed_convolution(step: Step, known: Known, graph: Graph) -> Extent:
         pairs = [(i * stride - padding + dilation * j, i) for i in range(len(axis.low)) for j in range(k)]
         taps = pairs_to_taps(step.shape[axis.dim], pairs)
         grow = max(0, math.ceil((dilation * (k - 1) + 1) / stride) - 1)
-        axes.append(axis.window(taps, grow=grow, shift=(padding - dilation * (k - 1) / 2) / stride, scale=1 / stride))
+        axes.append(
+            axis.window(taps, grow=float(grow), shift=(padding - dilation * (k - 1) / 2) / stride, scale=1 / stride)
+        )
     return extent.with_axes(*axes)
 
 
@@ -223,7 +225,9 @@ def _upsampling(reach: int) -> Rule:
             ratio = (length - 1) / max(out - 1, 1) if aligned else length / out
             pairs = [(i, j) for i in range(out) for j in _interpolated(i, ratio, length, reach, aligned=aligned)]
             shift = 0.0 if aligned else ratio / 2 - 0.5
-            axes.append(axis.window(pairs_to_taps(out, pairs), grow=max(0, 2 * reach - 1), shift=shift, scale=ratio))
+            axes.append(
+                axis.window(pairs_to_taps(out, pairs), grow=float(max(0, 2 * reach - 1)), shift=shift, scale=ratio)
+            )
         return extent.with_axes(*axes)
 
     return rule
@@ -263,7 +267,7 @@ def _padding(step: Step, known: Known, graph: Graph) -> Extent:
             }[mode](source, length)
         else:
             folded = np.where((source >= 0) & (source < length), source, -1)
-        axes.append(axis.window(folded[:, None], grow=0, shift=-before, scale=1))
+        axes.append(axis.window(folded[:, None], grow=0.0, shift=-float(before), scale=1.0))
     return extent.with_axes(*axes)
 
 
@@ -356,7 +360,7 @@ def _picked(extent: Extent, dim: int, index: np.ndarray) -> Extent:
         if axis.dim != dim or not len(index):
             return axis
         step = int(index[1] - index[0]) if len(index) > 1 else 1
-        return axis.window(index[:, None], grow=0, shift=float(index[0]), scale=step)
+        return axis.window(index[:, None], grow=0.0, shift=float(index[0]), scale=float(step))
 
     return extent.with_axes(pick(extent.rows), pick(extent.columns))
 
@@ -401,10 +405,10 @@ def _pixel_shuffle(step: Step, known: Known, graph: Graph) -> Extent:
         length = len(axis.low)
         if step.op == "pixel_shuffle":
             taps = (np.arange(length * factor) // factor)[:, None]
-            axes.append(axis.window(taps, grow=0, shift=0.5 / factor - 0.5, scale=1 / factor))
+            axes.append(axis.window(taps, grow=0.0, shift=0.5 / factor - 0.5, scale=1 / factor))
         else:
             taps = np.arange(length // factor)[:, None] * factor + np.arange(factor)[None]
-            axes.append(axis.window(taps, grow=factor - 1, shift=(factor - 1) / 2, scale=factor))
+            axes.append(axis.window(taps, grow=factor - 1.0, shift=(factor - 1) / 2, scale=float(factor)))
     return extent.with_axes(*axes)
 
 

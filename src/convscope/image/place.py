@@ -3,24 +3,24 @@
 import torch
 from torch import Tensor
 
-from convscope.shapes import ChannelMaps
+from convscope.shapes import Cells, ChannelMaps
 
 
 def place(
-    cells: ChannelMaps, image_size: tuple[int, int], start: tuple[float, float], stride: tuple[float, float]
+    cells: Cells, image_size: tuple[int, int], start: tuple[float, float], stride: tuple[float, float]
 ) -> ChannelMaps:
     """Spread a map over the picture, bilinear between the centers of its cells.
 
     Between the outermost centers and the border the value stays that of the nearest cell.
 
     Args:
-        cells: (n, k, rows, columns).
+        cells: (n, 1, rows, columns).
         image_size: (height, width) of the picture.
         start: (row, column) of the center of cell 0,0 in pixels, where pixel 0 has its center at 0; may be negative.
         stride: (rows, columns) in pixels between neighboring centers, positive.
 
     Returns:
-        (n, k, height, width).
+        (n, 1, height, width).
     """
     rows, columns = (_weights(image_size[i], cells.shape[2 + i], start[i], stride[i]).to(cells) for i in range(2))
     return rows @ cells @ columns.T
