@@ -1,13 +1,15 @@
 """The only package that touches a network: always in a ``with`` block, never leaving a trace."""
 
 from convscope.probe.gradient import Gradients, input_gradient, layer_gradients
-from convscope.probe.graph import Graph, Ref, Step, graph, resume, value_of
+from convscope.probe.graph import Graph, Ref, Step
 from convscope.probe.layout import LayerCall, Layout, layout
 from convscope.probe.parameters import parameters_as
 from convscope.probe.record import observe, record, replaced
 from convscope.probe.rectifier import Coverage, hook_rectifiers
+from convscope.probe.resume import resume, value_of
 from convscope.probe.score import score
 from convscope.probe.target import BatchTarget, Target, TargetLike, batch_target, direction, target
+from convscope.probe.trace import graph
 from convscope.probe.untouched import untouched
 
 __all__ = [

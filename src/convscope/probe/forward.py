@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from convscope.errors import ModelError
 from convscope.model import Address, Model
 from convscope.probe.layout import layout
-from convscope.probe.tap import Visitor, run
+from convscope.probe.tap import COMPLAINTS, Visitor, complaint, run
 from convscope.shapes import Images
 
 
@@ -18,9 +18,9 @@ def forward(model: Model, images: Images, taps: Iterable[Address], visit: Visito
     inputs = model.normalize(images)
     try:
         run(model, inputs, taps, visit, bypass=layout(model).bypass)
-    except RuntimeError as error:
-        size = model.spec.preprocessing.size
-        first = str(error).strip().splitlines()[0]
+    except COMPLAINTS as error:
+        size, own = tuple(images.shape[2:]), model.spec.preprocessing.size
+        hint = "" if size == own else f" Its own input is {own[0]}×{own[1]}."
         raise ModelError(
-            f"{model.name} does not run on {images.shape[2]}×{images.shape[3]} images: {first}. Its own input is {size[0]}×{size[1]}."
+            f"{model.name} does not run on {size[0]}×{size[1]} images: {complaint(error)}.{hint}"
         ) from error

@@ -4,7 +4,7 @@ A backward pass costs what its graph spans. Parameters are frozen by ``untouched
 copy of the activation asked for, so Grad-CAM pays one forward pass and the backward pass of the tail.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,8 @@ from torch.autograd.graph import Node
 from convscope.errors import MethodError
 from convscope.model import Address, Model
 from convscope.probe.forward import forward
+from convscope.probe.layout import layout
+from convscope.probe.tap import complaint
 from convscope.probe.target import BatchTarget
 from convscope.shapes import Images, Scores
 
@@ -47,6 +49,10 @@ def input_gradient(
         question: the target of each image.
         prepare: sees the autograd graph before the backward pass (guided backpropagation hooks in here).
 
+    Raises:
+        ModelError: the network does not run on these images.
+        MethodError: the picture does not influence the target, or the backward pass fails.
+
     Returns:
         Gradient (n, c, h, w) per unit of a [0, 1] pixel, in the network's dtype, and scores (n,).
     """
@@ -59,7 +65,7 @@ def input_gradient(
 
     forward(model, leaf, question.taps, visit)
     scores = question.read(kept)
-    (gradient,) = _backward(scores, [leaf], prepare, question)
+    (gradient,) = _backward(scores, {"the picture": leaf}, prepare, question)
     return gradient, scores.detach()
 
 
@@ -86,21 +92,31 @@ def layer_gradients(model: Model, images: Images, layers: Iterable[Address], que
 
     forward(model, images.detach().clone(), dict.fromkeys((*layers, *question.taps)), visit)
     scores = question.read(kept)
-    gradients = _backward(scores, [kept[tap] for tap in layers], None, question)
+    gradients = _backward(scores, {layout(model).name(tap): kept[tap] for tap in layers}, None, question)
     detached = {tap: value.detach() for tap, value in kept.items()}
     return Gradients(scores.detach(), detached, dict(zip(layers, gradients, strict=True)))
 
 
-def _backward(scores: Tensor, leaves: Sequence[Tensor], prepare: Prepare | None, question: BatchTarget) -> list[Tensor]:
+def _backward(
+    scores: Tensor, leaves: Mapping[str, Tensor], prepare: Prepare | None, question: BatchTarget
+) -> list[Tensor]:
+    """Differentiate by the leaves, given by their names; one that does not matter is an error, never a silent zero."""
+    asked, target = " and ".join(leaves), question.names[0]
     if scores.grad_fn is None:
         raise MethodError(
-            f"no gradient leads from {question.names[0]} back to what is asked for: the network cuts it off (no_grad, detach or a constant)."
+            f"no gradient leads from {target} back to {asked}: the target lies before it, or the network cuts the way "
+            "(no_grad, detach or a constant). Choose an earlier layer, or another target."
         )
     if prepare is not None:
         prepare(scores.grad_fn)
-    gradients = torch.autograd.grad(scores.sum(), leaves, allow_unused=True)
-    if any(gradient is None for gradient in gradients):
+    try:
+        gradients = torch.autograd.grad(scores.sum(), list(leaves.values()), allow_unused=True)
+    except RuntimeError as error:
         raise MethodError(
-            f"the chosen layer does not influence {question.names[0]}. Choose a layer before it, or another target."
-        )
+            f"the backward pass from {target} to {asked} failed: {complaint(error)}. "
+            "If the network uses torch.utils.checkpoint, switch it off."
+        ) from error
+    for name, gradient in zip(leaves, gradients, strict=True):
+        if gradient is None:
+            raise MethodError(f"{name} does not influence {target}. Choose an earlier layer, or another target.")
     return [gradient for gradient in gradients if gradient is not None]

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from convscope.errors import AddressError, ModelError
-from convscope.model import OUTPUT, Address, Model
-from convscope.probe.tap import FINAL_FUNCTIONS, hooked, main_tensor, module_at
+from convscope.model import OUTPUT, Address, Model, parse
+from convscope.probe.tap import COMPLAINTS, FINAL_FUNCTIONS, complaint, hooked, main_tensor, module_at
 from convscope.probe.untouched import untouched
 
 
@@ -63,6 +63,11 @@ class Layout:
             AddressError: the layer does not run, or not that often.
         """
         count = self.counts.get(address.layer, 0)
+        if count == 0 and isinstance(module_at(model, address.layer), torch.jit.ScriptModule):
+            raise AddressError(
+                f"layer {address.layer!r} of {model.name} is TorchScript, which hides what runs in it. "
+                "Choose a layer outside it, or give the network as it was before torch.jit.script or trace."
+            )
         if count == 0:
             raise AddressError(
                 f"layer {address.layer!r} of {model.name} does not run in a forward pass, so there is nothing to see."
@@ -79,17 +84,37 @@ class Layout:
         return str(tap if self.counts[tap.layer] > 1 else Address(tap.layer))
 
 
+def whole(address: Address) -> Address:
+    """Refuse the address of a part of a layer.
+
+    Raises:
+        AddressError: it names a channel, a class or a position.
+    """
+    if address != address.tap:
+        raise AddressError(f"expected a whole layer, got {str(address)!r}. Give {str(address.tap)!r}.")
+    return address
+
+
+def layer_call(text: str, model: Model) -> Address:
+    """Read the address of a whole layer, and make its call explicit.
+
+    Raises:
+        AddressError: no such layer or call, or a part of a layer.
+    """
+    return layout(model).tap(whole(parse(text, model)), model)
+
+
 class _FinalFunctions(TorchFunctionMode):
-    """Note every call that turns logits into probabilities, and what it returned."""
+    """Note every call that turns logits into probabilities, what it returned, and how often that was written to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[str, Tensor]] = []
+        self.calls: list[tuple[str, Tensor, int]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's protocol
         result = func(*args, **(kwargs or {}))
         if func in FINAL_FUNCTIONS:
-            self.calls.append((FINAL_FUNCTIONS[func], result))
+            self.calls.append((FINAL_FUNCTIONS[func], result, result._version))  # noqa: SLF001 - its only spelling
         return result
 
 
@@ -117,18 +142,24 @@ def _observe(model: Model) -> Layout:
         counts[layer] = index + 1
         calls.append(LayerCall(layer, index, tuple(output.shape) if isinstance(output, Tensor) else None))
 
+    open_layers = {name: part for name, part in model.layers.items() if not isinstance(part, torch.jit.ScriptModule)}
     height, width = model.spec.preprocessing.size
     gray = torch.full((1, model.channels, height, width), 0.5)
     with torch.no_grad(), _FinalFunctions() as finals:
         inputs = model.normalize(gray)
         try:
-            with hooked({**dict(model.layers), OUTPUT: module_at(model, OUTPUT)}, on_output):
+            with hooked({**open_layers, OUTPUT: module_at(model, OUTPUT)}, on_output):
                 output = main_tensor(model.module(inputs), OUTPUT, model)
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()[0]
+        except COMPLAINTS as error:
             raise ModelError(
-                f"{model.name} does not run on a {model.channels}×{height}×{width} picture: {first}. "
+                f"{model.name} does not run on a {model.channels}×{height}×{width} picture: {complaint(error)}. "
                 "Give load(size=..., channels=...) what the network takes."
             ) from error
-    last = next((i for i, (_, result) in enumerate(finals.calls) if result is output), None)
-    return Layout(tuple(calls), head="logits" if last is None else finals.calls[last][0], bypass=last)
+    ends = [i for i, (_, *result) in enumerate(finals.calls) if _is_unchanged(output, *result)]
+    return Layout(tuple(calls), head=finals.calls[ends[-1]][0] if ends else "logits", bypass=ends[-1] if ends else None)
+
+
+def _is_unchanged(output: Tensor, result: Tensor, version: int) -> bool:
+    """Whether a network's output is this result, perhaps in another shape (``sigmoid(x).squeeze(1)``)."""
+    same = output.untyped_storage().data_ptr() == result.untyped_storage().data_ptr()
+    return same and output.numel() == result.numel() and result._version == version  # noqa: SLF001 - its only spelling

@@ -1,6 +1,6 @@
 """Reading activations: any set of layers in one forward pass."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from convscope.errors import ModelError
 from convscope.model import OUTPUT, Address, Model, expand
 from convscope.probe.forward import forward
-from convscope.probe.layout import layout
+from convscope.probe.layout import Layout, layer_call, layout, whole
 from convscope.probe.untouched import untouched
 from convscope.shapes import Images
 
@@ -27,18 +27,14 @@ def record(model: Model, images: Images, layers: Iterable[str]) -> dict[str, Ten
         the network's device and in its dtype.
 
     Raises:
-        AddressError: no such layer or call.
+        AddressError: no such layer or call, it does not run, or part of a layer was asked for.
         ModelError: the network cannot be run on these images, or a layer returns no tensor.
     """
     with untouched(model), torch.no_grad():
         known = layout(model)
         taps: dict[Address, None] = {}
         for pattern in layers:
-            for address in expand(pattern, model):
-                whole = address.call is None
-                count = known.counts.get(address.layer, 0) if whole else 0
-                calls = [Address(address.layer, call) for call in range(count)] or [known.tap(address, model)]
-                taps.update(dict.fromkeys(calls))
+            taps |= dict.fromkeys(_taps(pattern, model, known))
         seen = observe(model, images, taps)
         return {known.name(tap): seen[tap] for tap in taps}
 
@@ -67,25 +63,39 @@ def replaced(model: Model, images: Images, replacements: Mapping[str, Tensor]) -
 
     Raises:
         AddressError: no such layer or call.
-        ModelError: a replacement does not have its layer's shape.
+        ModelError: a replacement does not have its layer's shape, or the numbers of images do not fit.
     """
     batch = max([len(images), *(len(value) for value in replacements.values())])
+    if len(images) not in (1, batch):
+        raise ModelError(f"{len(images)} images for {batch} replacements. Give one image, or one per replacement.")
     with untouched(model), torch.no_grad():
         known = layout(model)
-        values = {known.tap(expand(name, model)[0], model): value for name, value in replacements.items()}
+        values = {layer_call(name, model): value for name, value in replacements.items()}
+        output = known.tap(Address(OUTPUT), model)
+        if output in values:
+            raise ModelError(f"replacing the output of {model.name} leaves nothing to run. Replace a layer before it.")
         logits: list[Tensor] = []
 
-        def visit(tap: Address, output: Tensor) -> Tensor | None:
-            if tap.layer == OUTPUT and tap not in values:
-                logits.append(output.detach().clone())
+        def visit(tap: Address, current: Tensor) -> Tensor | None:
+            if tap == output:
+                logits.append(current.detach().clone())
                 return None
-            value = values[tap].to(output)
-            if value.shape[1:] != output.shape[1:] or len(value) not in (1, batch):
-                raise ModelError(
-                    f"replacement for {tap} has shape {tuple(value.shape)}; expected ({batch}, {', '.join(map(str, output.shape[1:]))})."
-                )
-            return value.expand_as(output).clone()
+            value = values[tap].to(current)
+            if value.shape[1:] != current.shape[1:] or len(value) not in (1, batch):
+                expected = ", ".join(map(str, (batch, *current.shape[1:])))
+                raise ModelError(f"replacement for {tap} has shape {tuple(value.shape)}; expected ({expected}).")
+            return value.expand_as(current).clone()
 
         shared = images.expand(batch, -1, -1, -1)
-        forward(model, shared, [*values, known.tap(Address(OUTPUT), model)], visit)
+        forward(model, shared, [*values, output], visit)
     return logits[0]
+
+
+def _taps(pattern: str, model: Model, known: Layout) -> Iterator[Address]:
+    """The layer calls that an address or a glob asks for; of the layers that a glob matches, those that run."""
+    found = [whole(address) for address in expand(pattern, model)]
+    running = [address for address in found if address.layer in known.counts]
+    for address in running if len(found) > 1 and running else found:
+        last = known.tap(address, model)  # refuses what does not run
+        calls = range(known.counts[address.layer]) if address.call is None else [last.call]
+        yield from (Address(address.layer, call) for call in calls)

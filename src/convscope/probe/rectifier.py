@@ -3,11 +3,11 @@
 ``nn.ReLU``, ``F.relu``, ``torch.relu_``, ``x.relu()``, reused, in place, scripted: all of them leave the same node in
 the autograd graph. The rule is hooked into those nodes for one backward pass. Nothing of the network is replaced, the
 forward pass is not touched, and the hooks go when the graph goes. The walk also counts: every rectifier between target
-and picture is either covered by the rule or makes the method refuse.
+and picture is either covered by the rule or makes the method refuse, and so do nodes that may hide one.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from convscope.errors import MethodError
 
 Rule = Literal["guided", "deconvnet"]
 
-_LOWER_BOUND = {
+_LOWER_BOUND: Mapping[str, str] = {
     "Hardtanh": "_saved_min_val",
     "ClampMin": "_saved_min",
     "Clamp": "_saved_min",
@@ -28,6 +28,16 @@ _LOWER_BOUND = {
 """Nodes that are rectifiers only if they cut at zero, and where they keep their lower bound."""
 
 _EXACT = {"Relu"}
+_HARMLESS = {"BackwardHookFunction"}
+"""What a backward hook of the user's leaves in the graph: an identity."""
+
+_HIDING: Mapping[str, str] = {
+    "DifferentiableGraph": "code compiled by torch.jit",
+    "CopySlices": "an in-place operation on part of a tensor or on a view",
+}
+_SELECTING = {"Where": "_saved_condition", "MaskedFill": "_saved_mask", "Mul": "_saved_other"}
+"""Nodes that are rectifiers if they keep what is positive, and where they keep the condition."""
+
 _SMOOTH = {
     "Silu",
     "Gelu",
@@ -75,15 +85,18 @@ def hook_rectifiers(root: Node, rule: Rule) -> Coverage:
     max(R_out, 0) by the activation's own derivative, and deconvnet passes max(R_out, 0) on; the coverage says so.
 
     Raises:
-        MethodError: the graph passes through a Python autograd function, whose inside cannot be seen.
+        MethodError: the graph passes through something that may hide a rectifier: a Python autograd function, compiled
+            code, an in-place write into part of a tensor, or a choice by a condition (``torch.where(x > 0, x, 0)``).
     """
     coverage = Coverage()
     for node in _nodes(root):
         kind = _kind(node)
-        if _is_opaque(node):
+        if kind in _HARMLESS:
+            continue
+        if hiding := _hides(node, kind):
             raise MethodError(
-                f"the network runs {kind}, a Python autograd function whose activations cannot be seen (a checkpoint or custom "
-                f"ReLU), so {rule} would silently be a plain gradient there. Switch it off in the network, or use another method."
+                f"the network runs {hiding}, in which a rectifier cannot be seen, so {rule} might silently be a plain "
+                "gradient there. Write it as F.relu, switch it off in the network, or use another method."
             )
         if kind in _SMOOTH:
             coverage.smooth[kind] = coverage.smooth.get(kind, 0) + 1
@@ -113,15 +126,25 @@ def _kind(node: Node) -> str:
     return re.sub(r"Backward\d*$", "", node.name().rsplit("::", 1)[-1])
 
 
-def _is_opaque(node: Node) -> bool:
-    return isinstance(node, torch.autograd.function.BackwardCFunction)
+def _hides(node: Any, kind: str) -> str:  # noqa: ANN401 - a Node, or what extensions and Python put into the graph
+    """Say what a node may hide; an empty string if nothing."""
+    if kind in _HIDING:
+        return _HIDING[kind]
+    if isinstance(node, torch.autograd.function.BackwardCFunction):
+        return f"{kind}, a Python autograd function (a checkpoint or a custom activation)"
+    if type(node).__name__ == "CppFunction":
+        return f"{kind}, an autograd function of an extension"
+    condition = getattr(node, _SELECTING[kind], None) if kind in _SELECTING else None
+    if isinstance(condition, Tensor) and condition.dtype == torch.bool:
+        return "a choice by a condition (torch.where, masked_fill or a product with a mask)"
+    return ""
 
 
 def _cuts_at_zero(node: Node, kind: str) -> bool:
     attribute = _LOWER_BOUND.get(kind)
     if attribute is not None:
         return _is_zero(getattr(node, attribute, None))
-    if kind == "Maximum":
+    if kind in {"Maximum", "Fmax"}:
         return any(_is_zero(getattr(node, side, None)) for side in ("_saved_self", "_saved_other"))
     return False
 

@@ -28,28 +28,44 @@ FINAL_FUNCTIONS: Mapping[Any, str] = {
     Tensor.log_softmax: "log_softmax",
     functional.sigmoid: "sigmoid",
     torch.sigmoid: "sigmoid",
+    torch.sigmoid_: "sigmoid",
     Tensor.sigmoid: "sigmoid",
+    Tensor.sigmoid_: "sigmoid",
+    torch.special.softmax: "softmax",
+    torch.special.log_softmax: "log_softmax",
+    torch.special.expit: "sigmoid",
 }
 """Functions that turn logits into probabilities. At the very end of a network they are bypassed."""
+
+COMPLAINTS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What networks raise when they do not like their input."""
 
 
 class _Finished(BaseException):
     """The deepest tap was reached. Not an Exception: a network's own ``except Exception`` must not swallow it."""
 
 
-class Bypass(TorchFunctionMode):
-    """Let the ``index``-th final-function call of a forward pass return its input: the logits."""
+class FinalInput(TorchFunctionMode):
+    """Remember what the ``index``-th final-function call of a forward pass is given: the logits."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
         self.remaining = index
+        self.logits: Tensor | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's protocol
         if func in FINAL_FUNCTIONS:
+            if self.remaining == 0:
+                given: Tensor = args[0] if args else kwargs["input"]
+                self.logits = given.clone()  # ``sigmoid_`` writes over its input
             self.remaining -= 1
-            if self.remaining < 0:
-                return args[0] if args else (kwargs or {})["input"]
         return func(*args, **(kwargs or {}))
+
+
+def complaint(error: BaseException) -> str:
+    """Return the first line of what a network raised, for the middle of a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__
 
 
 def module_at(model: Model, layer: str) -> nn.Module:
@@ -75,7 +91,7 @@ def run(model: Model, inputs: Tensor, taps: Iterable[Address], visit: Visitor, *
         inputs: normalized, (n, c, h, w).
         taps: with explicit calls (``Address.call`` is not None).
         visit: see ``Visitor``.
-        bypass: index of the final-function call to skip, or None.
+        bypass: index of the final-function call whose input is the network's output (its logits), or None.
 
     Raises:
         ModelError: a tap was not reached, or a layer's output is not a tensor.
@@ -90,23 +106,32 @@ def run(model: Model, inputs: Tensor, taps: Iterable[Address], visit: Visitor, *
         if tap not in pending:
             return None
         pending.discard(tap)
-        replacement = visit(tap, main_tensor(output, layer, model))
+        replacement = visit(tap, logits() if layer == OUTPUT and final else main_tensor(output, layer, model))
         if not pending:
             raise _Finished
         return None if replacement is None else with_main_tensor(output, replacement)
 
+    def logits() -> Tensor:
+        if final is None or final.logits is None:
+            raise ModelError(f"{model.name} did not reach its final softmax or sigmoid on this input.")
+        return final.logits
+
     layers = {tap.layer for tap in pending}
+    final = FinalInput(bypass) if bypass is not None and OUTPUT in layers else None
     with ExitStack() as stack:
-        if bypass is not None and OUTPUT in layers:
-            stack.enter_context(Bypass(bypass))
+        if final is not None:
+            stack.enter_context(final)
         stack.enter_context(hooked({layer: module_at(model, layer) for layer in layers}, on_output))
         try:
             model.module(inputs)
         except _Finished:
             return
+    if not pending:
+        return  # the network has a bare ``except:`` and went on
     missed = ", ".join(sorted(map(str, pending)))
     raise ModelError(
-        f"{model.name} did not reach {missed} on this input. `convscope layers` lists the layers that run, and how often."
+        f"{model.name} did not reach {missed} on this input. "
+        "`convscope layers` lists the layers that run, and how often."
     )
 
 
@@ -130,13 +155,14 @@ def main_tensor(output: Any, layer: str, model: Model) -> Tensor:  # noqa: ANN40
 
 def with_main_tensor(output: Any, replacement: Tensor) -> Any:  # noqa: ANN401 - a module may return anything
     """Put a replacement where ``main_tensor`` found the original."""
+    kind: Any = type(output)
     match output:
         case Tensor():
             return replacement
         case Mapping():
             key = next(k for k in ("logits", "out", *output) if isinstance(output.get(k), Tensor))
-            return type(output)({**output, key: replacement})
+            return kind({**output, key: replacement})
         case tuple() if hasattr(output, "_fields"):
-            return type(output)(replacement, *output[1:])
+            return kind(replacement, *output[1:])
         case _:
-            return type(output)((replacement, *output[1:]))
+            return kind((replacement, *output[1:]))

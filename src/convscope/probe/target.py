@@ -64,7 +64,7 @@ class Target:
         return -1.0 * self
 
 
-_RANK = re.compile(r"class:top(\d*)")
+_RANK = re.compile(r"class:\s*top(?P<rank>[1-9]\d*)?(?:@(?P<row>\d+),(?P<column>\d+))?(?=\s+[+-]\s|\s*$)")
 
 TargetLike = str | Target | Sequence[str | Target]
 """One target for all images, or one per image."""
@@ -99,7 +99,7 @@ def direction(model: Model, layer: str, vector: Tensor) -> Target:
     tap = layout(model).tap(parse(layer, model), model)
 
     def read(values: Values) -> Tensor:
-        activation = values[tap]
+        activation = _with_channels(values[tap])
         if vector.ndim != 1 or len(vector) != activation.shape[1]:
             raise TargetError(
                 f"{layer} has {activation.shape[1]} channels, the direction has shape {tuple(vector.shape)}."
@@ -127,7 +127,7 @@ class BatchTarget:
         self._model = model
         self._items = items
         self._parsed: dict[str, Target] = {}
-        ranked = any(isinstance(item, str) and "class:top" in item for item in items)
+        ranked = any(isinstance(item, str) and _RANK.search(item) for item in items)
         self._targets = None if ranked else tuple(self._target(item) for item in items)
         provisional = self._targets or [
             self._target(_RANK.sub("class:0", i) if isinstance(i, str) else i) for i in items
@@ -167,16 +167,19 @@ class BatchTarget:
         targets = self._targets or ()
         if all(item is targets[0] for item in targets):  # names do not tell directions apart
             return targets[0].read(values)
-        copies = len(next(iter(values.values()))) // len(targets)
+        copies, rest = divmod(len(next(iter(values.values()))), len(targets))
+        if rest:
+            raise TargetError(f"{len(targets)} targets for {len(next(iter(values.values())))} images.")
         blocks = [
             {tap: value[i * copies : (i + 1) * copies] for tap, value in values.items()} for i in range(len(targets))
         ]
         return torch.cat([item.read(block) for item, block in zip(targets, blocks, strict=True)])
 
     def _settle(self, logits: Tensor) -> None:
-        order = _spatial_mean(logits).argsort(dim=1, descending=True, stable=True)
+        if len(logits) != len(self._items):
+            raise TargetError(f"'class:top' of {len(self._items)} images cannot be settled by {len(logits)} others.")
         self._targets = tuple(
-            self._target(_fill_in_ranks(item, order[i]) if isinstance(item, str) else item)
+            self._target(_fill_in_ranks(item, logits[i]) if isinstance(item, str) else item)
             for i, item in enumerate(self._items)
         )
 
@@ -210,23 +213,30 @@ def _single(text: str, model: Model) -> Target:
 
 
 def _read(activation: Tensor, address: Address, model: Model) -> Tensor:
-    value = activation
+    value = _with_channels(activation)
     if address.channel is not None:
-        if value.ndim < 2 or address.channel >= value.shape[1]:
-            raise TargetError(
-                f"{address}: {model.name} has {value.shape[1] if value.ndim > 1 else 0} channels there, 0 to {value.shape[1] - 1}."
-            )
-        value = value[:, address.channel]
-    if address.position is not None:
-        rows, columns = activation.shape[-2:]
-        row, column = address.position
-        if activation.ndim != 4 or row >= rows or column >= columns:
-            where = f"{rows}×{columns} positions" if activation.ndim == 4 else "no positions"
-            raise TargetError(
-                f"{address}: {address.layer} has {where}, got row {row}, column {column} (counted from 0)."
-            )
-        value = value[..., row, column]
-    return value.flatten(1).mean(dim=1) if value.ndim > 1 else value
+        channels = value.shape[1]
+        if address.channel >= channels:
+            raise TargetError(f"{address}: {model.name} has {channels} channels there, 0 to {channels - 1}.")
+        value = value[:, address.channel : address.channel + 1]
+    return _at(value, address).flatten(1).mean(dim=1)
+
+
+def _at(activation: Tensor, address: Address) -> Tensor:
+    """Take the address' position of (n, channels, rows, columns)."""
+    if address.position is None:
+        return activation
+    row, column = address.position
+    rows, columns = activation.shape[2:] if activation.ndim == 4 else (0, 0)
+    if row >= rows or column >= columns:
+        where = f"{rows}×{columns} positions" if activation.ndim == 4 else "no positions"
+        raise TargetError(f"{address}: {address.layer} has {where}, got row {row}, column {column} (counted from 0).")
+    return activation[:, :, row, column]
+
+
+def _with_channels(activation: Tensor) -> Tensor:
+    """A network with a single logit may return one number per image, (n,); it is channel 0."""
+    return activation[:, None] if activation.ndim == 1 else activation
 
 
 def _spatial_mean(activation: Tensor) -> Tensor:
@@ -234,18 +244,25 @@ def _spatial_mean(activation: Tensor) -> Tensor:
 
 
 def _combine(left: Target, right: Target, factor: float, sign: str) -> Target:
+    compound = factor < 0 and re.search(r"\s[+-]\s", right.name)
     return Target(
-        f"{left.name} {sign} {right.name}",
+        f"{left.name} {sign} ({right.name})" if compound else f"{left.name} {sign} {right.name}",
         tuple(dict.fromkeys((*left.taps, *right.taps))),
         lambda values: left.read(values) + factor * right.read(values),
     )
 
 
-def _fill_in_ranks(text: str, order: Tensor) -> str:
+def _fill_in_ranks(text: str, logits: Tensor) -> str:
+    """Put the classes that one picture's logits (classes, *positions) rank highest in place of ``class:topN``."""
+    batch = _with_channels(logits[None])
+
     def fill(match: re.Match[str]) -> str:
-        rank = int(match[1] or 1)
-        if rank > len(order):
-            raise TargetError(f"class:top{rank} asked of a network with {len(order)} classes.")
-        return f"class:{int(order[rank - 1])}"
+        rank = int(match["rank"] or 1)
+        position = None if match["row"] is None else (int(match["row"]), int(match["column"]))
+        scores = _spatial_mean(_at(batch, Address(OUTPUT, rank=rank, position=position)))[0]
+        if rank > len(scores):
+            raise TargetError(f"class:top{rank} asked of a network with {len(scores)} classes.")
+        best = int(scores.argsort(descending=True, stable=True)[rank - 1])
+        return str(Address(OUTPUT, channel=best, position=position))
 
     return _RANK.sub(fill, text)
