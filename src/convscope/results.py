@@ -330,6 +330,111 @@ class Field(Result):
     provenance: Provenance
 
 
+@dataclass(frozen=True, eq=False)
+class Filters(Result):
+    """Weights of one layer, as a view of them is drawn.
+
+    Attributes:
+        layer: resolved address.
+        kind: ``"conv"``, ``"transposed conv"`` or ``"linear"``.
+        view: ``"color"`` (one RGB or gray picture per filter), ``"single"`` and ``"collated"`` (one tile per filter and
+            input channel), ``"spectrum"`` (one tile per filter) or ``"pairs"`` (depthwise, with what mixes them).
+        values: (filters, k, rows, columns) of the filters shown, in drawing order: weights, weights per unit of a
+            [0, 1] pixel (color, and single where the layer reads the picture), or amplitudes of a Fourier transform,
+            zero frequency in the middle, ±½ cycles per pixel at the edges.
+        unit: of the values, in words.
+        shown: index of each filter shown.
+        channels: index of each tile's channel within its filter's group; empty for color and spectrum.
+        shape: (filters, channels, rows, columns) of the whole layer.
+        groups: of the convolution.
+        sort: what the order follows from.
+        keys: the number of each filter shown that ``sort`` goes by, such as its norm; None for ``"index"``.
+        mixer: address of the pointwise layer that reads the filters; empty but for pairs.
+        mixing: its weights (outputs, filters), columns in drawing order; None but for pairs.
+        notes: what a reader should know.
+        provenance: how to make it again.
+    """
+
+    layer: str
+    kind: str
+    view: str
+    values: ChannelMaps
+    unit: str
+    shown: tuple[int, ...]
+    channels: tuple[int, ...]
+    shape: tuple[int, int, int, int]
+    groups: int
+    sort: str
+    keys: Scores | None
+    mixer: str
+    mixing: Tensor | None
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+    def input_channel(self, filter_index: int, channel: int) -> int:
+        """The layer's input channel that channel ``channel`` of a filter's group is."""
+        return filter_index * self.groups // self.shape[0] * self.shape[1] + channel
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMaps:
+    """What some channels of one layer make of pictures.
+
+    Attributes:
+        layer: resolved address.
+        channels: index of each channel shown, in drawing order.
+        values: (n, k, rows, columns), activations.
+        means: (n, k), over positions.
+        peaks: (n, k), largest activation.
+        contributions: (n, k), Σ activation · gradient of the target over positions; None where it was not asked for.
+        count: number of channels of the layer.
+        stride: (rows, columns) in pixels between neighboring positions.
+        start: (row, column) in pixels of the center of position 0,0; may be negative.
+        field: nominal receptive field (rows, columns) in pixels; infinite for the whole picture, 0 where unknown.
+        exact: whether stride and start are those of true receptive fields; else an even spread is assumed.
+        kind: ``"map"``, ``"channels last"`` or ``"tokens"``.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    values: ChannelMaps
+    means: Tensor
+    peaks: Tensor
+    contributions: Tensor | None
+    count: int
+    stride: tuple[float, float]
+    start: tuple[float, float]
+    field: tuple[float, float]
+    exact: bool
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationMaps(Result):
+    """What layers make of pictures: the maps of some of their channels.
+
+    Attributes:
+        images: what the network saw, (n, c, h, w) in [0, 1].
+        sources: where each came from.
+        layers: in the order asked.
+        sort: ``"max"``, ``"mean"``, ``"contribution"``, or ``"index"`` for channels that were named; over several
+            pictures channels are ordered by the mean of it.
+        targets: one per image, resolved, where contributions were asked for; else empty.
+        scores: (n,) of the targets; None without.
+        failures: ``(name, reason)`` of the inputs that could not be used, and of layers passed over.
+        provenance: how to make it again.
+    """
+
+    images: Images
+    sources: tuple[Source, ...]
+    layers: tuple[LayerMaps, ...]
+    sort: str
+    targets: tuple[str, ...]
+    scores: Scores | None
+    failures: tuple[tuple[str, str], ...]
+    provenance: Provenance
+
+
 def unit_range(images: Tensor) -> bool:
     """Whether all values lie in [0, 1], with room for rounding."""
     low, high = torch.aminmax(images)

@@ -3,6 +3,7 @@
 from convscope.anatomy.activations import Activation
 from convscope.anatomy.arithmetic import Arithmetic
 from convscope.anatomy.checkup import Finding
+from convscope.anatomy.filters import filters
 from convscope.anatomy.map_layout import MapLayout, map_layout
 from convscope.anatomy.receptive_field import Box, ReceptiveField, extents, receptive_field, receptive_fields
 from convscope.anatomy.suggest import suggest_cam_layer
@@ -19,6 +20,7 @@ __all__ = [
     "ReceptiveField",
     "Summary",
     "extents",
+    "filters",
     "map_layout",
     "receptive_field",
     "receptive_fields",

@@ -4,6 +4,7 @@ from convscope.plot.attribution import attribution_figure
 from convscope.plot.blend import backdrop, opacity, overlay, picture, picture_note
 from convscope.plot.dispatch import figure
 from convscope.plot.explanation import explanation_figure
+from convscope.plot.filters import filters_figure
 from convscope.plot.scale import LEVELS, NOT_FINITE, PERCENTILE, Scale, shared_scale
 from convscope.plot.trust import Verdict, verdicts
 from convscope.plot.words import (
@@ -30,6 +31,7 @@ __all__ = [
     "class_names",
     "explanation_figure",
     "figure",
+    "filters_figure",
     "layer_words",
     "map_note",
     "method_words",

@@ -12,7 +12,7 @@ def figure(result: object, **options: object) -> Figure:
     Nothing is shown or saved, no pyplot state is touched, and rcParams are neither read nor written.
 
     Args:
-        result: an `Attribution` or an `Explanation`.
+        result: an `Attribution`, `Explanation`, `Filters`, `ActivationMaps` or any other kind in `figure.registry`.
         options: see the function registered for the result's type.
 
     Raises:

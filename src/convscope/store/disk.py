@@ -11,14 +11,21 @@ from typing import Any, cast
 import numpy as np
 
 from convscope.errors import StoreError, system_reason
-from convscope.results import Attribution, Explanation, Result
+from convscope.results import ActivationMaps, Attribution, Explanation, Filters, Result
 from convscope.store.encode import Arrays, decode, encode
 from convscope.store.manifest import MANIFEST, seal, sha256, unseal
 from convscope.store.swap import swap_in
 
 ARRAYS = "arrays.npz"
 
-KINDS: Mapping[str, type[Result]] = MappingProxyType({"attribution": Attribution, "explanation": Explanation})
+KINDS: Mapping[str, type[Result]] = MappingProxyType(
+    {
+        "activation_maps": ActivationMaps,
+        "attribution": Attribution,
+        "explanation": Explanation,
+        "filters": Filters,
+    }
+)
 """What can be stored: the ``kind`` in the manifest and its class. A new result type is one entry here."""
 
 
