@@ -1,0 +1,18 @@
+"""One picture for each method's page: the same photograph, asked about two classes, on one color scale."""
+
+from pathlib import Path
+
+import convscope
+from convscope.plot import attribution_figure
+
+ASSETS = Path("docs/assets")
+(ASSETS / "methods").mkdir(exist_ok=True)
+
+model = convscope.load()
+seen = convscope.explain(model, ASSETS / "photos" / "pug_ball.jpg", methods=["gradient"], trust=False)
+names = {answer.index: answer.name for answer in seen.answers[0]}
+
+for name in convscope.METHODS:
+    explain = convscope.method(name)
+    result = explain(model, seen.images.repeat(2, 1, 1, 1), ["class:tennis ball", "class:pug"])
+    attribution_figure(result, names=names).savefig(ASSETS / "methods" / f"{name}.webp", dpi=110)
