@@ -106,7 +106,8 @@ def _kind(step: Step, traced: Graph) -> str:
 
 
 def _clamp_kind(step: Step) -> str:
-    low, high = (*step.args[1:3], None, None)[:2]
+    default: tuple[float | None, ...] = (-1.0, 1.0) if step.op == "hardtanh" else (None, None)
+    low, high = (*step.args[1:3], *default[len(step.args[1:3]) :])
     low, high = step.kwargs.get("min", low), step.kwargs.get("max", high)
     if isinstance(low, Ref) or isinstance(high, Ref) or low != 0:
         return f"Hardtanh({low:g}, {high:g})" if step.op == "hardtanh" else ""

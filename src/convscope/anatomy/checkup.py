@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from convscope.anatomy.idle import idle_layers
 from convscope.anatomy.input_statistics import Mismatch, compare_input
 from convscope.errors import ModelError
 from convscope.model import OUTPUT, Model
@@ -46,7 +47,7 @@ def check_up(model: Model, traced: Graph | None, untraceable: str) -> tuple[Find
         _input(model, traced),
         _norms(model),
         _weights(model),
-        _idle(model, traced),
+        _idle(model),
     )
     found = [finding for check in checks for finding in check]
     if untraceable:
@@ -282,29 +283,10 @@ def _weights(model: Model) -> Iterator[Finding]:
         )
 
 
-def _idle(model: Model, traced: Graph | None) -> Iterator[Finding]:
-    idle = idle_layers(model, traced)
+def _idle(model: Model) -> Iterator[Finding]:
+    idle = idle_layers(model)
     if idle:
         yield Finding("idle", "note", f"{_few(idle)} never {'runs' if len(idle) == 1 else 'run'} in a forward pass.")
-
-
-def idle_layers(model: Model, traced: Graph | None) -> tuple[str, ...]:
-    """Name the outermost layers with parameters that take no part in a forward pass, such as auxiliary heads."""
-    ran = set(layout(model).counts)
-    used = (
-        set()
-        if traced is None
-        else {traced.state[n] for step in traced.steps for n in step.inputs if n in traced.state}
-    )
-    idle: list[str] = []
-    for name, part in model.layers.items():
-        inside = f"{name}."
-        busy = (
-            name in ran or any(layer.startswith(inside) for layer in ran) or any(key.startswith(inside) for key in used)
-        )
-        if not busy and any(True for _ in part.parameters()) and not name.startswith(tuple(f"{n}." for n in idle)):
-            idle.append(name)
-    return tuple(idle)
 
 
 def _few(items: Iterable[str], count: int = 3) -> str:

@@ -7,7 +7,8 @@ from torch import nn
 
 from convscope.anatomy.activations import Activation, activations
 from convscope.anatomy.arithmetic import Arithmetic, arithmetic, by_layer_call
-from convscope.anatomy.checkup import Finding, check_up, idle_layers
+from convscope.anatomy.checkup import Finding, check_up
+from convscope.anatomy.idle import idle_layers
 from convscope.anatomy.receptive_field import ReceptiveField, receptive_fields
 from convscope.anatomy.suggest import suggest_cam_layer
 from convscope.anatomy.suggest_units import suggest_unit_layers
@@ -133,7 +134,7 @@ def summarize(model: Model) -> Summary:
         preprocessing=model.spec.preprocessing,
         classes=len(model.spec.classes),
         head=layout(model).head,
-        layers=_layers(model, traced, works=works, fields=fields),
+        layers=_layers(model, works=None if traced is None else works, fields=fields),
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in held),
@@ -166,12 +167,11 @@ def _cam_layer(model: Model) -> str | None:
 
 def _layers(
     model: Model,
-    traced: Graph | None,
     *,
-    works: dict[tuple[str, int], Arithmetic],
+    works: dict[tuple[str, int], Arithmetic] | None,
     fields: dict[tuple[str, int], ReceptiveField],
 ) -> tuple[LayerSummary, ...]:
-    holders, own = _holders(model), _own_parameters(model, idle_layers(model, traced))
+    holders, own = _holders(model), _own_parameters(model)
     summaries = []
     for call in layout(model).calls:
         module = model.module if call.layer == OUTPUT else model.layers[call.layer]
@@ -186,22 +186,23 @@ def _layers(
                 own_parameters=0 if call.call else own.get(call.layer, 0),
                 parameters=sum(parameter.numel() for parameter in module.parameters()),
                 shares=_shares(call, module, holders),
-                work=None if traced is None else works.get(place, Arithmetic()),
+                work=None if works is None else works.get(place, Arithmetic()),
                 field=fields.get(place),
             )
         )
     return tuple(summaries)
 
 
-def _own_parameters(model: Model, idle: tuple[str, ...]) -> dict[str, int]:
+def _own_parameters(model: Model) -> dict[str, int]:
     """Give every parameter to the layer that runs and holds it, or holds the one that does.
 
     Some layers use their children's parameters without calling them (attention does).
     """
     runs, counted = layout(model).counts, set[int]()
+    idle = tuple(f"{layer}." for layer in idle_layers(model))
     own: dict[str, int] = {}
     for name, parameter in model.module.named_parameters(remove_duplicate=False):
-        if id(parameter) in counted or name.startswith(tuple(f"{layer}." for layer in idle)):
+        if id(parameter) in counted or name.startswith(idle):
             continue
         counted.add(id(parameter))
         holder = name.rpartition(".")[0]

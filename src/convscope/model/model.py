@@ -84,7 +84,7 @@ class Model:
         """SHA-256 over the names and values of all parameters and buffers, as they are now: its first 16 hex digits."""
         # Hashing half a gigabyte takes a while; torch counts the writes to each tensor, so unchanged weights are known.
         state = tuple((tensor.data_ptr(), tensor._version) for tensor in self.tensors())  # noqa: SLF001 - its only spelling
-        if self.memo.get("digest", ((), ""))[0] != state:
+        if self.memo.get("digest", (None, ""))[0] != state:
             self.memo["digest"] = (state, digest(self.module))
         known: str = self.memo["digest"][1]
         return known

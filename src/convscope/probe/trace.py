@@ -114,9 +114,10 @@ class _Names:
         """
         (written, *_), now = node.args, self._order[node]
         for other in self._views[_storage(node)]:
+            if self._order[other] >= now:
+                continue  # made of what is there now
             if _part(other) == _part(written):
-                if self._order[other] < now:
-                    self._current[other.name] = node.name
+                self._current[other.name] = node.name
             elif any(self._order[user] > now for user in other.users):
                 raise ModelError(
                     f"{self._model.name} writes into part of a tensor in place ({node.target}), "
