@@ -48,7 +48,7 @@ def made(
         threads=torch.get_num_threads(),
         versions={
             "convscope": version("convscope"),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "python": platform.python_version(),
         },
         seconds=time.perf_counter() - started,

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from convscope.errors import StoreError, system_reason
-from convscope.results import ActivationMaps, Attribution, Explanation, Filters, Result
+from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters, Result
 from convscope.store.encode import Arrays, decode, encode
 from convscope.store.manifest import MANIFEST, seal, sha256, unseal
 from convscope.store.swap import swap_in
@@ -22,7 +22,9 @@ KINDS: Mapping[str, type[Result]] = MappingProxyType(
     {
         "activation_maps": ActivationMaps,
         "attribution": Attribution,
+        "effective_field": EffectiveField,
         "explanation": Explanation,
+        "field": Field,
         "filters": Filters,
     }
 )
