@@ -1,11 +1,8 @@
 """The page: what the network answered, which pixels made it answer so, and how far to believe it."""
 
-import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,10 @@ import torch
 from convscope.attribution import AttributionMethod, method, spell
 from convscope.audit import trust as measure_trust
 from convscope.errors import ImageError, MethodError, ModelError
-from convscope.model import OUTPUT, Fit, Model, Pictures, Progress, cast, gather, load
+from convscope.model import OUTPUT, Fit, Model, Pictures, Progress, cast, gather, load, made
 from convscope.probe import TargetLike, layout, record
 from convscope.report import html, png
-from convscope.results import Answer, Attribution, Explanation, Provenance, Trust
+from convscope.results import Answer, Attribution, Explanation, Trust
 from convscope.shapes import Images
 from convscope.store import save
 
@@ -71,6 +68,7 @@ def explain(
     if not chosen:
         raise MethodError("no method to explain with. Give at least one; `convscope methods` lists them.")
     tell = progress or (lambda *_: None)
+    runner = model if dtype is None else cast(model, dtype)
     pictures, sources, failures = gather(model, images, fit=fit, progress=tell)
     started = time.perf_counter()
     answers = _answers(model, pictures, top)
@@ -89,7 +87,6 @@ def explain(
         "top": top,
         "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
         "origin_options": dict(model.spec.origin_options),
-        "weights": model.spec.weights,
         "notes": list(model.notes),
     }
     return Explanation(
@@ -99,7 +96,7 @@ def explain(
         attributions=tuple(columns),
         trust=tuple(cards),
         failures=failures,
-        provenance=_provenance(columns[0].provenance, started, options),
+        provenance=made(runner, "explain", started=started, targets=columns[0].targets, seed=seed, options=options),
     )
 
 
@@ -242,16 +239,4 @@ def _joined(parts: Sequence[Attribution]) -> Attribution:
         cells=None if first.cells is None else torch.cat([part.cells for part in parts if part.cells is not None]),
         facts=facts,
         provenance=replace(first.provenance, targets=targets, seconds=sum(part.provenance.seconds for part in parts)),
-    )
-
-
-def _provenance(first: Provenance, started: float, options: Mapping[str, Any]) -> Provenance:
-    return replace(
-        first,
-        action="explain",
-        method="",
-        versions={**first.versions, "python": platform.python_version(), "convscope": version("convscope")},
-        seconds=time.perf_counter() - started,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        options=options,
     )

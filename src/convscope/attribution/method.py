@@ -4,13 +4,10 @@ A method is a frozen dataclass of its parameters with one function to write, ``c
 settling the target, guarding the network, timing, provenance) happens once, here.
 """
 
-import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, ClassVar, final
 
 import torch
@@ -19,7 +16,7 @@ from torch import Tensor
 from convscope.attribution.parameters import check_parameters
 from convscope.attribution.spelling import spell
 from convscope.errors import ImageError
-from convscope.model import Model, cast
+from convscope.model import Model, cast, made
 from convscope.probe import BatchTarget, TargetLike, batch_target, untouched
 from convscope.results import Attribution, Provenance, Reduction
 from convscope.shapes import Cells, ChannelMaps, Images, Scores
@@ -118,8 +115,9 @@ class AttributionMethod(ABC):
             pictures = images.detach().clone().float()
             question = batch_target(runner, pictures, target)
             raw = self.compute(runner, pictures, question, torch.Generator().manual_seed(seed))
-            made = _provenance(self, runner, question.names, seed, time.perf_counter() - started)
-            result = self._result(pictures, raw, made)
+            names = question.names
+            how = made(runner, "attribute", started=started, method=spell(self), targets=names, seed=seed)
+            result = self._result(pictures, raw, how)
         if runner is model:
             return result
         with untouched(model):
@@ -139,30 +137,6 @@ class AttributionMethod(ABC):
             facts=raw.facts,
             provenance=provenance,
         )
-
-
-def _provenance(
-    method: AttributionMethod, model: Model, targets: tuple[str, ...], seed: int, seconds: float
-) -> Provenance:
-    return Provenance(
-        action="attribute",
-        method=spell(method),
-        model=model.name,
-        origin=model.spec.origin,
-        weights_digest=model.digest,
-        targets=targets,
-        seed=seed,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
-        threads=torch.get_num_threads(),
-        versions={
-            "convscope": version("convscope"),
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-        },
-        seconds=seconds,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
 
 
 def _check(images: Tensor, model: Model) -> None:

@@ -3,7 +3,7 @@
 from convscope.model.address import OUTPUT, Address, expand, find_class, parse
 from convscope.model.cast import cast
 from convscope.model.catalog import Entry, networks
-from convscope.model.gather import Pictures, Progress, gather
+from convscope.model.gather import Pictures, Progress, gather, gather_frames
 from convscope.model.load import load
 from convscope.model.made import made
 from convscope.model.model import Model, digest
@@ -25,6 +25,7 @@ __all__ = [
     "expand",
     "find_class",
     "gather",
+    "gather_frames",
     "load",
     "made",
     "networks",

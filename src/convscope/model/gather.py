@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convscope.errors import ConvscopeError, ImageError
-from convscope.image import find, read, to_input
+from convscope.image import find, read, read_frames, to_input
 from convscope.model.model import Model
 from convscope.model.spec import Fit
 from convscope.results import Source
@@ -69,3 +69,19 @@ def gather(
             "Give them one at a time, or use fit='stretch'."
         )
     return torch.stack(tensors), tuple(sources), tuple(failures)
+
+
+def gather_frames(model: Model, name: str, *, most: int = 32, fit: Fit = "crop") -> tuple[Images, tuple[Source, ...]]:
+    """Read frames of a video or an animated picture, evenly spaced, and make them inputs of a network.
+
+    Returns:
+        Images (n, c, h, w) float32 in [0, 1] on the CPU, and where each came from.
+
+    Raises:
+        ImageError: it cannot be read, or has no frames.
+        MissingExtra: a video, and PyAV is not installed.
+    """
+    how = model.spec.preprocessing
+    frames = read_frames(name, channels=model.channels, most=most)
+    made = [to_input(f, how.size, interpolation=how.interpolation, crop=how.crop, fit=fit) for f in frames]
+    return torch.stack([image for image, _ in made]), tuple(source for _, source in made)

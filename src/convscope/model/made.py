@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
@@ -46,12 +47,18 @@ def made(
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
-        versions={
-            "convscope": version("convscope"),
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-        },
+        versions=_versions(),
         seconds=time.perf_counter() - started,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         options={**options, "weights": model.spec.weights},
     )
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Looked up once: reading a package's metadata takes longer than some layers."""
+    return {
+        "convscope": version("convscope"),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
