@@ -226,7 +226,8 @@ class FieldBox:
         size: nominal (rows, columns) in pixels, far from all borders; infinite where it is the whole picture.
         stride: (rows, columns) pixels between the centers of neighboring units; 0 where there is one position only.
         start: (row, column) in pixels of the center of the unit at 0,0; may be negative.
-        center: (row, column) in pixels of the center of this unit; may lie outside the picture.
+        center: (row, column) in pixels of the center of this unit; may lie outside the picture, and is its middle
+            where everything is seen.
         box: the pixels that can influence this unit, cut at the border: (top, left, bottom, right), ends excluded.
         exact: False where the box is only an upper bound.
         notes: such as what makes the field the whole picture.
@@ -273,8 +274,8 @@ class EffectiveField(Result):
 
     Attributes:
         address: of the unit; without a channel it stands for all channels of that position.
-        energy: (h, w), mean over inputs of Σ over input channels of (∂unit / ∂pixel)², pixels in [0, 1]. Summed over the
-            layer's channels where the address names none.
+        energy: (h, w), mean over inputs of Σ over input channels of (∂unit / ∂pixel)², pixels in [0, 1]. Summed over
+            the layer's channels where the address names none.
         box: what the unit can see at most.
         inputs: what it was measured on, in words.
         samples: number of inputs.
@@ -421,6 +422,7 @@ class ActivationMaps(Result):
             pictures channels are ordered by the mean of it.
         targets: one per image, resolved, where contributions were asked for; else empty.
         scores: (n,) of the targets; None without.
+        classes: name by index, as text, of the classes in ``targets``.
         failures: ``(name, reason)`` of the inputs that could not be used, and of layers passed over.
         provenance: how to make it again.
     """
@@ -431,6 +433,7 @@ class ActivationMaps(Result):
     sort: str
     targets: tuple[str, ...]
     scores: Scores | None
+    classes: Mapping[str, str]
     failures: tuple[tuple[str, str], ...]
     provenance: Provenance
 

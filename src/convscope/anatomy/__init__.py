@@ -1,9 +1,13 @@
 """What a network is made of: its layers, what they see, where to look."""
 
+from convscope.anatomy.activation_maps import Sort as ChannelSort
+from convscope.anatomy.activation_maps import activation_maps
 from convscope.anatomy.activations import Activation
 from convscope.anatomy.arithmetic import Arithmetic
 from convscope.anatomy.checkup import Finding
-from convscope.anatomy.filters import filters
+from convscope.anatomy.effective_receptive_field import effective_receptive_field
+from convscope.anatomy.field import field
+from convscope.anatomy.filters import FilterView, filters
 from convscope.anatomy.map_layout import MapLayout, map_layout
 from convscope.anatomy.receptive_field import Box, ReceptiveField, extents, receptive_field, receptive_fields
 from convscope.anatomy.suggest import suggest_cam_layer
@@ -14,12 +18,17 @@ __all__ = [
     "Activation",
     "Arithmetic",
     "Box",
+    "ChannelSort",
+    "FilterView",
     "Finding",
     "LayerSummary",
     "MapLayout",
     "ReceptiveField",
     "Summary",
+    "activation_maps",
+    "effective_receptive_field",
     "extents",
+    "field",
     "filters",
     "map_layout",
     "receptive_field",

@@ -21,7 +21,8 @@ _DEGREES = 180 / math.pi
 
 def norms(weights: ChannelMaps) -> Scores:
     """√Σw² of each filter over channels and positions."""
-    return weights.flatten(1).double().norm(dim=1).float()
+    found: Tensor = torch.linalg.vector_norm(weights.double(), dim=(1, 2, 3)).float()
+    return found
 
 
 def hues(weights: ChannelMaps) -> Scores:
@@ -66,7 +67,8 @@ def spectrum(weights: ChannelMaps, size: int) -> ChannelMaps:
     """
     transform = torch.fft.fft2(weights.double(), s=(size, size))
     amplitude = transform.abs().square().sum(dim=1, keepdim=True).sqrt()
-    return torch.fft.fftshift(amplitude, dim=(2, 3)).float()
+    centered: Tensor = torch.fft.fftshift(amplitude, dim=(2, 3)).float()
+    return centered
 
 
 def pad_to(rows: int, columns: int) -> int:

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
+from convscope.cli.activations import activations
 from convscope.cli.explain import explain
+from convscope.cli.field import field
+from convscope.cli.filters import filters
 from convscope.cli.layers import layers
 from convscope.cli.methods import methods
 from convscope.cli.models import models
@@ -41,5 +44,5 @@ def begin(
         typer.echo(context.get_help())
 
 
-for command in (explain, layers, show, rerun, methods, models, samples):
-    app.command(no_args_is_help=command is explain)(command)
+for command in (explain, filters, activations, field, layers, show, rerun, methods, models, samples):
+    app.command(no_args_is_help=command in (explain, filters, activations, field))(command)

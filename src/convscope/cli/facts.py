@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from convscope.cli.activation_facts import activation_facts, print_activations
 from convscope.cli.console import columns, plain, print_table, stdout
+from convscope.cli.field_facts import effective_field_facts, field_facts, print_effective_field, print_field
+from convscope.cli.filter_facts import filter_facts, print_filters
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from convscope.results import Attribution, Explanation, Result
+    from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters, Result
 
 
 def facts(result: "Result") -> dict[str, Any]:
@@ -16,8 +19,16 @@ def facts(result: "Result") -> dict[str, Any]:
     Raises:
         TypeError: a kind of result that is not known here.
     """
-    from convscope.results import Attribution, Explanation  # noqa: PLC0415 - imports torch
+    from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters  # noqa: PLC0415 - imports torch
 
+    if isinstance(result, Filters):
+        return filter_facts(result)
+    if isinstance(result, ActivationMaps):
+        return activation_facts(result)
+    if isinstance(result, Field):
+        return field_facts(result)
+    if isinstance(result, EffectiveField):
+        return effective_field_facts(result)
     if isinstance(result, Explanation):
         return _explanation_facts(result)
     if isinstance(result, Attribution):
@@ -32,7 +43,7 @@ def print_facts(result: "Result", *, all_of_it: bool = False) -> None:
         result: an attribution or an explanation.
         all_of_it: with provenance, as for a result that was not made just now.
     """
-    from convscope.results import Attribution, Explanation  # noqa: PLC0415 - imports torch
+    from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters  # noqa: PLC0415 - imports torch
 
     console = stdout()
     match result:
@@ -41,6 +52,14 @@ def print_facts(result: "Result", *, all_of_it: bool = False) -> None:
                 _print_picture(console, result, index)
         case Attribution():
             _print_attribution(console, result)
+        case Filters():
+            print_filters(console, result)
+        case ActivationMaps():
+            print_activations(console, result)
+        case Field():
+            print_field(console, result)
+        case EffectiveField():
+            print_effective_field(console, result)
         case _:
             raise TypeError(f"nothing to print of a {type(result).__name__}")
     if all_of_it:
@@ -123,7 +142,9 @@ def _print_attribution(console: "Console", attribution: "Attribution") -> None:
         console.print(f"{name.replace('_', ' ')}: {value}", style="dim")
 
 
-def _print_provenance(console: "Console", result: "Attribution | Explanation") -> None:
+def _print_provenance(
+    console: "Console", result: "ActivationMaps | Attribution | EffectiveField | Explanation | Field | Filters"
+) -> None:
     made = result.provenance
     table = columns("", "")
     table.show_header = False

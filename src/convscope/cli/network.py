@@ -48,6 +48,10 @@ Std = Annotated[
     str | None, typer.Option(metavar="S[,S...]", help="What they are divided by after that.", rich_help_panel=_PANEL)
 ]
 Channels = Annotated[str | None, typer.Option(metavar="N", help="Number of input channels.", rich_help_panel=_PANEL)]
+InputChannels = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Number of input channels (--channels elsewhere).", rich_help_panel=_PANEL),
+]
 Classes = Annotated[
     Path | None,
     typer.Option(
@@ -60,6 +64,33 @@ Device = Annotated[
         metavar="DEVICE", help="cpu, cuda, cuda:1 or mps. CUDA by default where there is any.", rich_help_panel=_PANEL
     ),
 ]
+
+
+def name_and(what: list[str], option: str | None, noun: str) -> tuple[str | None, str]:
+    """Split ``[MODEL] LAYER``: the network's name, unless ``--model`` gave it, and what stands last.
+
+    Raises:
+        typer.BadParameter: there are more words than that.
+    """
+    if len(what) > (1 if option else 2):
+        expected = f"{noun}, since --model is given" if option else f"[MODEL] {noun}"
+        raise typer.BadParameter(f"expected {expected}; got {' '.join(what)!r}.", param_hint=f"[MODEL] {noun}")
+    return (what[0] if len(what) == 2 else option), what[-1]
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Read ``1,5,9`` or ``0-7``.
+
+    Raises:
+        typer.BadParameter: something else.
+    """
+    numbers: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not (last.isdigit() and int(last) >= int(first))):
+            raise typer.BadParameter(f"expected numbers such as 1,5,9 or 0-7; got {text!r}.", param_hint=option)
+        numbers.extend(range(int(first), int(last or first) + 1))
+    return tuple(numbers)
 
 
 def load_network(

@@ -3,6 +3,7 @@
 from convscope.image.blur import gaussian_blur
 from convscope.image.edges import edges, luminance
 from convscope.image.find import find
+from convscope.image.frames import read_frames
 from convscope.image.picture import Picture, from_array, from_pil
 from convscope.image.place import place
 from convscope.image.read import read
@@ -25,6 +26,7 @@ __all__ = [
     "luminance",
     "place",
     "read",
+    "read_frames",
     "sample_path",
     "to_input",
     "write_bytes",
