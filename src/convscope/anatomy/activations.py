@@ -85,7 +85,7 @@ def _in_graph(model: Model, traced: Graph) -> list[tuple[str, str, str]]:
             population[place] = population.get(place, 0) + 1
     found = []
     for step in traced.steps:
-        kind = _kind(step, traced)
+        kind = activation_kind(step, traced)
         if kind:
             place = step.scope[-1] if step.scope else ("", 0)
             # A layer without children that makes no other call is the function's own spelling.
@@ -94,7 +94,8 @@ def _in_graph(model: Model, traced: Graph) -> list[tuple[str, str, str]]:
     return found
 
 
-def _kind(step: Step, traced: Graph) -> str:
+def activation_kind(step: Step, traced: Graph) -> str:
+    """Name the activation function that a call computes: ``"ReLU6"``, ``"SiLU"``; empty for anything else."""
     if step.op in _CLAMPS:
         return _clamp_kind(step)
     if step.op == "sigmoid":

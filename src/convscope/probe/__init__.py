@@ -6,7 +6,7 @@ from convscope.probe.layout import LayerCall, Layout, layout
 from convscope.probe.parameters import parameters_as
 from convscope.probe.record import observe, record, replaced
 from convscope.probe.rectifier import Coverage, hook_rectifiers
-from convscope.probe.resume import resume, value_of
+from convscope.probe.resume import resume, resume_at, value_of
 from convscope.probe.score import score
 from convscope.probe.target import BatchTarget, Target, TargetLike, batch_target, direction, target
 from convscope.probe.trace import graph
@@ -35,6 +35,7 @@ __all__ = [
     "record",
     "replaced",
     "resume",
+    "resume_at",
     "score",
     "target",
     "untouched",

@@ -28,12 +28,29 @@ def resume(model: Model, images: Images, layer: str, activations: Tensor) -> Ten
     with untouched(model), torch.no_grad():
         traced = graph(model, (images.shape[2], images.shape[3]))
         start = value_of(traced, layer_call(layer, model), model)
-        count, expected = len(activations), traced.by_name[start].shape[1:]
+        expected = traced.by_name[start].shape[1:]
         if len(images) != 1 or activations.shape[1:] != expected:
             raise ModelError(
                 f"expected one image and variants of shape (n, {', '.join(map(str, expected))}) of {layer!r}, "
                 f"got {len(images)} and {tuple(activations.shape)}."
             )
+        return resume_at(model, images, start, activations)
+
+
+def resume_at(model: Model, images: Images, start: str, variants: Tensor) -> Tensor:
+    """Run only what follows a value of the graph, also one that no layer returns; see ``resume``.
+
+    Args:
+        model: the network.
+        images: (1, c, h, w) in [0, 1].
+        start: name of the value.
+        variants: (n, ...), n variants of it.
+
+    Raises:
+        ModelError: the network cannot be exported, or only for another number of variants.
+    """
+    with untouched(model), torch.no_grad():
+        traced, count = graph(model, (images.shape[2], images.shape[3])), len(variants)
         if not traced.dynamic and count != traced.batch:
             raise ModelError(
                 f"{model.name} was traced for batches of {traced.batch} alone, got {count} variants. Use replaced()."
@@ -42,7 +59,7 @@ def resume(model: Model, images: Images, layer: str, activations: Tensor) -> Ten
         known = {
             **(_shared(model, traced, start, inputs, count) if traced.dynamic else {}),
             traced.input: inputs.expand(count, -1, -1, -1),
-            start: activations.to(model.device, model.dtype),
+            start: variants.to(model.device, model.dtype),
         }
         return traced.evaluate(model, [traced.output], known)[traced.output]
 
