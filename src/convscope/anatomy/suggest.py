@@ -49,14 +49,24 @@ def _suggest(model: Model) -> str:
     fitting = [
         traced.layer_outputs[call.layer, call.call]
         for call in maps
-        if (call.layer, call.call) in traced.layer_outputs and (call.shape or ())[1] != logits[1]
+        if (call.layer, call.call) in traced.layer_outputs
     ]
+    fitting = [value for value in fitting if not _one_map_per_class(traced, value)]
     order = {step.name: index for index, step in enumerate(traced.steps)}
     values = sorted(
         {value for value in fitting if value in order and traced.by_name[value].op not in POOLING},
         key=order.__getitem__,
     )
     return _named(model, [place for place, value in traced.layer_outputs.items() if values and value == values[-1]])
+
+
+def _one_map_per_class(traced: Graph, value: str) -> bool:
+    """Whether a map is the answer already, before pooling: as many channels as logits, and no weights behind it."""
+    known = traced.by_name
+    if value not in known or known[value].shape[1] != known[traced.output].shape[1]:
+        return False
+    behind = traced.downstream([value]) - {value}
+    return not any(name in traced.state for step in behind for name in known[step].inputs)
 
 
 def _before_last_attention(traced: Graph) -> list[tuple[str, int]]:

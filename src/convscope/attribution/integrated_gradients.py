@@ -20,8 +20,9 @@ class IntegratedGradients(AttributionMethod):
     """Integrated Gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365, equations 1 and 3).
 
     values = (x − x′) ⊙ ∫₀¹ ∂F(x′ + α (x − x′)) / ∂x dα, summing to F(x) − F(x′) (completeness).
-    The integral is taken by the midpoint rule, whose error falls with the square of ``steps`` and which never evaluates
-    the end points. The facts state the baseline's score and the relative completeness error for each image.
+    The integral is taken by the midpoint rule, which never evaluates the end points. Its error falls with the square of
+    ``steps`` where the network is smooth, and with ``steps`` where rectifiers switch on the way. The facts state the
+    baseline's score and the relative completeness error for each image.
 
     Attributes:
         steps: points on the path; the paper takes 20 to 300.
