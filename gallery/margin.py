@@ -1,4 +1,4 @@
-"""Two classes and the margin between them: what speaks for a muzzle, for a beagle, and for one rather than the other."""
+"""Two classes and the margin between them: what speaks for a muzzle, for a beagle, and for one over the other."""
 
 from pathlib import Path
 
