@@ -438,6 +438,137 @@ class ActivationMaps(Result):
     provenance: Provenance
 
 
+@dataclass(frozen=True)
+class Twins:
+    """Two units of a layer that are nearly the same.
+
+    Attributes:
+        first: index of the one.
+        second: index of the other, larger.
+        cosine: of their weights, or of their activations, in [−1, 1].
+    """
+
+    first: int
+    second: int
+    cosine: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ablation:
+    """What happens to the answers when single units are set to zero.
+
+    Attributes:
+        units: indices of the units that were set to zero, one at a time.
+        change: for each, mean over pictures of |change of the answer's logit|.
+        flips: for each, the share of pictures whose answer changes.
+        pictures: how many it was measured on.
+    """
+
+    units: tuple[int, ...]
+    change: Scores
+    flips: Scores
+    pictures: int
+
+
+@dataclass(frozen=True, eq=False)
+class UnitActivity:
+    """What the units of a layer did on pictures; all tensors have one number per unit, (units,).
+
+    Attributes:
+        minimum: over pictures and positions.
+        maximum: over pictures and positions.
+        mean: over pictures and positions.
+        on: share of values above zero.
+        at_end: share of values at an end of a bounded activation function (6 for ReLU6, near 0 or 1 for a sigmoid);
+            None where it has no such end.
+        selectivity: (μ_max − μ_rest) / (μ_max + μ_rest) with μ_max the largest class mean and μ_rest the mean of the
+            other class means (Morcos et al. 2018), 0 for a unit that is always zero; None without labels of at least
+            two classes, or where activations may be negative.
+        preferred: index into ``Health.classes`` of the class with the largest mean; empty without selectivity.
+        dead: units that never were above zero, after a rectifier; elsewhere units that hardly vary.
+        always_on: units that were above zero everywhere, after a rectifier: they are linear.
+        saturated: units at an end most of the time.
+        twins: the most similar pairs by activation around its mean (correlation), at most 20.
+        twin_pairs: number of pairs as similar as that.
+    """
+
+    minimum: Scores
+    maximum: Scores
+    mean: Scores
+    on: Scores
+    at_end: Scores | None
+    selectivity: Scores | None
+    preferred: tuple[int, ...]
+    dead: tuple[int, ...]
+    always_on: tuple[int, ...]
+    saturated: tuple[int, ...]
+    twins: tuple[Twins, ...]
+    twin_pairs: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerHealth:
+    """The units of one layer with weights.
+
+    Attributes:
+        layer: resolved address.
+        kind: ``"conv"``, ``"transposed conv"`` or ``"linear"``.
+        activation: the activation function that follows; empty where none does directly.
+        rectified: whether that function is off below zero (or nearly, as SiLU), so that being on means something.
+        measured: where the units were looked at, in words.
+        units: how many there are.
+        norms: L2 norm of each unit's weights, times the scale of a batch norm that follows, (units,).
+        norm_scores: robust z-score of each norm: 0.6745 (norm − median) / median absolute deviation, (units,).
+        norm_outliers: units with |z| above 3.5 (Iglewicz and Hoaglin 1993), in layers of eight units or more.
+        weight_twins: the most similar pairs by weights, at most 20; only units that read the same inputs are compared.
+        weight_twin_pairs: number of pairs as similar as that.
+        activity: what they did on pictures; None without pictures.
+        ablation: what setting them to zero does; None where that was not asked for.
+    """
+
+    layer: str
+    kind: str
+    activation: str
+    rectified: bool
+    measured: str
+    units: int
+    norms: Scores
+    norm_scores: Scores
+    norm_outliers: tuple[int, ...]
+    weight_twins: tuple[Twins, ...]
+    weight_twin_pairs: int
+    activity: UnitActivity | None
+    ablation: Ablation | None
+
+    @property
+    def sparsity(self) -> float | None:
+        """Share of all the layer's values that are off; None without pictures or without a rectifier."""
+        return None if self.activity is None or not self.rectified else 1 - float(self.activity.on.mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Health(Result):
+    """Which units of a network do their work.
+
+    Attributes:
+        layers: in the order in which they run.
+        pictures: number of pictures that the activity was measured on; 0 if the weights alone were looked at.
+        classes: the labels of the pictures, sorted; empty where they are not known.
+        alike: cosine from which two units count as twins.
+        failures: ``(name, reason)`` of the pictures that could not be used.
+        notes: what a reader should know.
+        provenance: how to make it again.
+    """
+
+    layers: tuple[LayerHealth, ...]
+    pictures: int
+    classes: tuple[str, ...]
+    alike: float
+    failures: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+
 def unit_range(images: Tensor) -> bool:
     """Whether all values lie in [0, 1], with room for rounding."""
     low, high = torch.aminmax(images)

@@ -13,6 +13,7 @@ from convscope.anatomy.receptive_field import Box, ReceptiveField, extents, rece
 from convscope.anatomy.suggest import suggest_cam_layer
 from convscope.anatomy.suggest_units import suggest_unit_layers
 from convscope.anatomy.summary import LayerSummary, Summary, summarize
+from convscope.anatomy.unit_health import unit_health
 
 __all__ = [
     "Activation",
@@ -36,4 +37,5 @@ __all__ = [
     "suggest_cam_layer",
     "suggest_unit_layers",
     "summarize",
+    "unit_health",
 ]

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from convscope.errors import StoreError, system_reason
-from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters, Result
+from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters, Health, Result
 from convscope.store.encode import Arrays, decode, encode
 from convscope.store.manifest import MANIFEST, seal, sha256, unseal
 from convscope.store.swap import swap_in
@@ -26,6 +26,7 @@ KINDS: Mapping[str, type[Result]] = MappingProxyType(
         "explanation": Explanation,
         "field": Field,
         "filters": Filters,
+        "health": Health,
     }
 )
 """What can be stored: the ``kind`` in the manifest and its class. A new result type is one entry here."""
