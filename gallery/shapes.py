@@ -38,6 +38,6 @@ def network() -> convscope.Model:
 
 if __name__ == "__main__":
     images, kinds = pictures(64, seed=2)
-    first = [int((kinds == kind).nonzero()[0]) for kind in range(3)]
+    first = [int((kinds == kind).nonzero()[0]) for kind in (1, 2)]
     page = convscope.explain(network(), images[first], methods=["cam", "grad_cam", "integrated_gradients(steps=200)"])
     page.figure().savefig("docs/assets/own_model.webp", dpi=90)

@@ -73,6 +73,11 @@ def test_commands_can_be_parsed(line):
     typer.main.get_command(app).commands[command].make_context(command, arguments)  # parses, runs nothing
 
 
+def test_every_command_is_in_the_reference():
+    words = (ROOT / "docs/reference/cli.md").read_text()
+    assert [name for name in typer.main.get_command(app).commands if f"`convscope {name}" not in words] == []
+
+
 @pytest.mark.parametrize(
     "spelling", sorted({m for line in commands() for m in re.findall(r'--methods "([^"]+)"', line)})
 )
