@@ -222,7 +222,7 @@ def _notes(pictures: int, *, traced: bool) -> tuple[str, ...]:
     if not pictures:
         notes.append("no pictures were given: only the weights were examined")
     elif pictures < 100:
-        notes.append(f"a unit that was off on {pictures} pictures may be on for others: give a hundred or more")
+        notes.append("a unit that was off on these pictures may be on for others: give a hundred or more")
     if not traced:
         notes.append("the network cannot be traced: units were looked at before their activation functions")
     return tuple(notes)

@@ -8,6 +8,7 @@ from convscope.cli.activations import activations
 from convscope.cli.explain import explain
 from convscope.cli.field import field
 from convscope.cli.filters import filters
+from convscope.cli.health import health
 from convscope.cli.layers import layers
 from convscope.cli.methods import methods
 from convscope.cli.models import models
@@ -20,6 +21,7 @@ app = typer.Typer(
     name="convscope",
     help="Look inside convolutional networks: which pixels decided, and whether the picture can be trusted.",
     epilog="Start with: convscope explain sample:cat",
+    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -27,22 +29,25 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
+def _version(value: bool) -> bool:
+    if value:
+        print_version()
+        raise typer.Exit
+    return value
+
+
+@app.callback()
 def begin(
-    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Name convscope, torch and the device, and exit.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Name convscope, torch and the device, and exit.", callback=_version, is_eager=True
+        ),
     ] = False,
-    debug: Annotated[  # noqa: ARG001 - taken out of the arguments by `main`, wherever it stands
-        bool, typer.Option("--debug", help="Show tracebacks and what libraries warn about.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and what libraries warn about.")] = False,
 ) -> None:
     """Look inside convolutional networks."""
-    if version:
-        print_version()
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
-for command in (explain, filters, activations, field, layers, show, rerun, methods, models, samples):
+for command in (explain, filters, activations, field, health, layers, show, rerun, methods, models, samples):
     app.command(no_args_is_help=command in (explain, filters, activations, field))(command)

@@ -1,69 +1,38 @@
 """What a result says, as text and as JSON: shared by the commands that make, show and repeat results."""
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convscope.cli.activation_facts import activation_facts, print_activations
 from convscope.cli.console import columns, plain, print_table, stdout
 from convscope.cli.field_facts import effective_field_facts, field_facts, print_effective_field, print_field
 from convscope.cli.filter_facts import filter_facts, print_filters
+from convscope.cli.health_facts import health_facts, print_health
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters, Result
+    from convscope.results import Attribution, Explanation, Result
 
 
 def facts(result: "Result") -> dict[str, Any]:
-    """Everything a result says that is not an array.
-
-    Raises:
-        TypeError: a kind of result that is not known here.
-    """
-    from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters  # noqa: PLC0415 - imports torch
-
-    if isinstance(result, Filters):
-        return filter_facts(result)
-    if isinstance(result, ActivationMaps):
-        return activation_facts(result)
-    if isinstance(result, Field):
-        return field_facts(result)
-    if isinstance(result, EffectiveField):
-        return effective_field_facts(result)
-    if isinstance(result, Explanation):
-        return _explanation_facts(result)
-    if isinstance(result, Attribution):
-        return {"kind": "attribution", **_attribution_facts(result), "provenance": plain(result.provenance)}
-    raise TypeError(f"no facts for a {type(result).__name__}")
+    """Everything a result says that is not an array."""
+    say, _ = _KINDS[type(result).__name__]
+    said: dict[str, Any] = say(result)
+    return said
 
 
 def print_facts(result: "Result", *, all_of_it: bool = False) -> None:
     """Print a result for people.
 
     Args:
-        result: an attribution or an explanation.
+        result: of any kind that can be stored.
         all_of_it: with provenance, as for a result that was not made just now.
     """
-    from convscope.results import ActivationMaps, Attribution, EffectiveField, Explanation, Field, Filters  # noqa: PLC0415 - imports torch
-
-    console = stdout()
-    match result:
-        case Explanation():
-            for index in range(len(result.images)):
-                _print_picture(console, result, index)
-        case Attribution():
-            _print_attribution(console, result)
-        case Filters():
-            print_filters(console, result)
-        case ActivationMaps():
-            print_activations(console, result)
-        case Field():
-            print_field(console, result)
-        case EffectiveField():
-            print_effective_field(console, result)
-        case _:
-            raise TypeError(f"nothing to print of a {type(result).__name__}")
+    _, show = _KINDS[type(result).__name__]
+    show(stdout(), result)
     if all_of_it:
-        _print_provenance(console, result)
+        _print_provenance(stdout(), result)
 
 
 def _explanation_facts(explanation: "Explanation") -> dict[str, Any]:
@@ -84,6 +53,10 @@ def _explanation_facts(explanation: "Explanation") -> dict[str, Any]:
     }
 
 
+def _lone_attribution_facts(attribution: "Attribution") -> dict[str, Any]:
+    return {"kind": "attribution", **_attribution_facts(attribution), "provenance": plain(attribution.provenance)}
+
+
 def _attribution_facts(attribution: "Attribution") -> dict[str, Any]:
     maps = attribution.maps
     return {
@@ -97,6 +70,11 @@ def _attribution_facts(attribution: "Attribution") -> dict[str, Any]:
         "high": plain(maps.flatten(1).amax(dim=1).tolist()),
         "facts": plain(attribution.facts),
     }
+
+
+def _print_explanation(console: "Console", explanation: "Explanation") -> None:
+    for index in range(len(explanation.images)):
+        _print_picture(console, explanation, index)
 
 
 def _print_picture(console: "Console", explanation: "Explanation", index: int) -> None:
@@ -142,9 +120,7 @@ def _print_attribution(console: "Console", attribution: "Attribution") -> None:
         console.print(f"{name.replace('_', ' ')}: {value}", style="dim")
 
 
-def _print_provenance(
-    console: "Console", result: "ActivationMaps | Attribution | EffectiveField | Explanation | Field | Filters"
-) -> None:
+def _print_provenance(console: "Console", result: Any) -> None:  # noqa: ANN401 - every result has a provenance
     made = result.provenance
     table = columns("", "")
     table.show_header = False
@@ -161,3 +137,15 @@ def _print_provenance(
         table.add_row("left out", reason)
     console.print()
     print_table(console, table)
+
+
+_KINDS: Mapping[str, tuple[Callable[[Any], dict[str, Any]], Callable[["Console", Any], None]]] = {
+    "ActivationMaps": (activation_facts, print_activations),
+    "Attribution": (_lone_attribution_facts, _print_attribution),
+    "EffectiveField": (effective_field_facts, print_effective_field),
+    "Explanation": (_explanation_facts, _print_explanation),
+    "Field": (field_facts, print_field),
+    "Filters": (filter_facts, print_filters),
+    "Health": (health_facts, print_health),
+}
+"""For each kind of result, by the name of its class: its facts for JSON, and how it is printed."""

@@ -4,6 +4,7 @@ from convscope.image.blur import gaussian_blur
 from convscope.image.edges import edges, luminance
 from convscope.image.find import find
 from convscope.image.frames import read_frames
+from convscope.image.labels import labels_from_csv, labels_from_folders
 from convscope.image.picture import Picture, from_array, from_pil
 from convscope.image.place import place
 from convscope.image.read import read
@@ -23,6 +24,8 @@ __all__ = [
     "from_array",
     "from_pil",
     "gaussian_blur",
+    "labels_from_csv",
+    "labels_from_folders",
     "luminance",
     "place",
     "read",

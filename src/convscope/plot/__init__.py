@@ -8,6 +8,7 @@ from convscope.plot.dispatch import figure
 from convscope.plot.explanation import explanation_figure
 from convscope.plot.field import effective_field_figure, field_figure
 from convscope.plot.filters import filters_figure
+from convscope.plot.health import health_figure
 from convscope.plot.scale import LEVELS, NOT_FINITE, PERCENTILE, Scale, shared_scale
 from convscope.plot.trust import Verdict, verdicts
 from convscope.plot.words import (
@@ -39,6 +40,7 @@ __all__ = [
     "explanation_figure",
     "field_figure",
     "figure",
+    "health_figure",
     "filters_figure",
     "layer_words",
     "map_note",
