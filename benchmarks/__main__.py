@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.contestants import METHODS
-from benchmarks.networks import NETWORKS, frozen, pictures
+from benchmarks.networks import NETWORKS, as_loaded, pictures
 from benchmarks.race import race
 from benchmarks.startup import startup
 
@@ -38,7 +38,7 @@ def _table(name: str, networks: list[str], rounds: int) -> list[str]:
     header: list[str] = []
     for network in networks:
         model = NETWORKS[network]()
-        frozen(model.module)
+        as_loaded(model.module)
         result = race(METHODS[name](model, pictures()), rounds=rounds)
         if not header:
             header = list(result.seconds)
@@ -54,8 +54,9 @@ def _heading() -> str:
     when = datetime.now(UTC).date().isoformat()
     cores = os.cpu_count()
     return (
-        f"{when}, {platform.machine()} with {cores} cores, {torch.get_num_threads()} threads, {versions}. 224 × 224, one "
-        "picture, float32. Medians over rounds in which the contestants take turns; in brackets the median ratio to the limit."
+        f"{when}, {platform.machine()} with {cores} cores, {torch.get_num_threads()} threads, {versions}.\n"
+        "224 × 224, one picture, float32, networks as they are loaded (parameters require gradients) except for the limit.\n"
+        "Medians over rounds in which the contestants take turns; in brackets the median ratio to the limit."
     )
 
 

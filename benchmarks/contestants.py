@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, NoiseTunnel, Saliency
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCamGradCAM
 
 import convscope
-from benchmarks.networks import CAM_LAYERS, CLASS
+from benchmarks.networks import CAM_LAYERS, CLASS, frozen
+from benchmarks.race import race
 
 Contestants = Mapping[str, Callable[[], object]]
 
@@ -20,7 +22,7 @@ TARGET = f"class:{CLASS}"
 
 def grad_cam(model: convscope.Model, images: Tensor) -> Contestants:
     """One picture, the last layer with maps. Limit: forward, and backward from the logit to that layer's output."""
-    module, inputs = model.module, model.normalize(images)
+    module, by_hand, inputs = model.module, frozen(model.module), model.normalize(images)
     layer = module.get_submodule(CAM_LAYERS[model.name])
     captum = LayerGradCam(module, layer)
 
@@ -36,7 +38,7 @@ def grad_cam(model: convscope.Model, images: Tensor) -> Contestants:
 
     ours = convscope.method("grad_cam")
     return {
-        "limit": lambda: _tail_gradient(module, layer, inputs),
+        "limit": lambda: _tail_gradient(by_hand, by_hand.get_submodule(CAM_LAYERS[model.name]), inputs),
         "convscope": lambda: ours(model, images, TARGET),
         "captum": lambda: captum.attribute(inputs.clone().requires_grad_(), target=CLASS),
         "torch-cam": by_torchcam,
@@ -46,11 +48,11 @@ def grad_cam(model: convscope.Model, images: Tensor) -> Contestants:
 
 def saliency(model: convscope.Model, images: Tensor) -> Contestants:
     """One picture. Limit: one forward and one backward pass to the input."""
-    module, inputs = model.module, model.normalize(images)
+    module, by_hand, inputs = model.module, frozen(model.module), model.normalize(images)
     captum = Saliency(module)
     ours = convscope.method("gradient")
     return {
-        "limit": lambda: _input_gradient(module, inputs),
+        "limit": lambda: _input_gradient(by_hand, inputs),
         "convscope": lambda: ours(model, images, TARGET),
         "captum": lambda: captum.attribute(inputs.clone().requires_grad_(), target=CLASS),
     }
@@ -58,12 +60,12 @@ def saliency(model: convscope.Model, images: Tensor) -> Contestants:
 
 def guided_backprop(model: convscope.Model, images: Tensor) -> Contestants:
     """One picture. Limit: one forward and one backward pass to the input."""
-    module, inputs = model.module, model.normalize(images)
+    module, by_hand, inputs = model.module, frozen(model.module), model.normalize(images)
     captum = GuidedBackprop(module)
     theirs = GuidedBackpropReLUModel(model=module, device="cpu")
     ours = convscope.method("guided_backprop")
     return {
-        "limit": lambda: _input_gradient(module, inputs),
+        "limit": lambda: _input_gradient(by_hand, inputs),
         "convscope": lambda: ours(model, images, TARGET),
         "captum": lambda: captum.attribute(inputs.clone().requires_grad_(), target=CLASS),
         "pytorch-grad-cam": lambda: theirs(inputs.clone().requires_grad_(), target_category=CLASS),
@@ -72,9 +74,9 @@ def guided_backprop(model: convscope.Model, images: Tensor) -> Contestants:
 
 def integrated_gradients(model: convscope.Model, images: Tensor, *, steps: int = 50) -> Contestants:
     """50 steps. Limit: 50 forward and backward passes at the best batch size; captum at its best one."""
-    module, inputs = model.module, model.normalize(images)
+    module, by_hand, inputs = model.module, frozen(model.module), model.normalize(images)
     black = model.normalize(torch.zeros_like(images))
-    best = best_batch(module, inputs)
+    best, packed = best_batch(by_hand, inputs)
     captum = IntegratedGradients(module)
     ours = convscope.method(f"integrated_gradients(steps={steps})")
 
@@ -85,7 +87,7 @@ def integrated_gradients(model: convscope.Model, images: Tensor, *, steps: int =
 
     theirs = quickest({batch: lambda batch=batch: by_captum(batch) for batch in BATCHES})
     return {
-        "limit": lambda: _many(module, inputs, steps, best),
+        "limit": lambda: _many(by_hand, packed, steps, best),
         "convscope": lambda: ours(model, images, TARGET),
         "captum": lambda: by_captum(theirs),
     }
@@ -93,8 +95,8 @@ def integrated_gradients(model: convscope.Model, images: Tensor, *, steps: int =
 
 def smooth_grad(model: convscope.Model, images: Tensor, *, samples: int = 50) -> Contestants:
     """50 noisy copies. Limit: 50 forward and backward passes at the best batch size; captum at its best one."""
-    module, inputs = model.module, model.normalize(images)
-    best = best_batch(module, inputs)
+    module, by_hand, inputs = model.module, frozen(model.module), model.normalize(images)
+    best, packed = best_batch(by_hand, inputs)
     captum = NoiseTunnel(Saliency(module))
     ours = convscope.method(f"smooth_grad(samples={samples})")
 
@@ -105,7 +107,7 @@ def smooth_grad(model: convscope.Model, images: Tensor, *, samples: int = 50) ->
 
     theirs = quickest({batch: lambda batch=batch: by_captum(batch) for batch in BATCHES})
     return {
-        "limit": lambda: _many(module, inputs, samples, best),
+        "limit": lambda: _many(by_hand, packed, samples, best),
         "convscope": lambda: ours(model, images, TARGET),
         "captum": lambda: by_captum(theirs),
     }
@@ -122,17 +124,22 @@ METHODS: Mapping[str, Callable[[convscope.Model, Tensor], Contestants]] = {
 BATCHES = (1, 2, 4, 8, 16, 25)
 
 
-def best_batch(module: nn.Module, inputs: Tensor) -> int:
-    """The batch size with the least time per picture for a forward and backward pass."""
-    return quickest({batch: lambda batch=batch: _many(module, inputs, 16, batch) for batch in BATCHES})
+def best_batch(module: nn.Module, inputs: Tensor) -> tuple[int, Tensor]:
+    """The batch size and memory order with the least time per picture for a forward and backward pass."""
+    orders = {False: inputs, True: inputs.contiguous(memory_format=torch.channels_last)}
+    runs = {
+        (batch, packed): lambda batch=batch, packed=packed: _many(module, orders[packed], 16, batch)
+        for batch in BATCHES
+        for packed in orders
+    }
+    batch, packed = quickest(runs)
+    return batch, orders[packed]
 
 
-def quickest(runs: Mapping[int, Callable[[], object]]) -> int:
+def quickest(runs: Mapping[Any, Callable[[], object]]) -> Any:
     """The key of the run with the least time, each tried twice."""
-    from benchmarks.race import race
-
-    seconds = race({str(key): run for key, run in runs.items()}, rounds=2, warm_up=1).seconds
-    return int(min(seconds, key=lambda key: seconds[key]))
+    seconds = race(runs, rounds=2, warm_up=1).seconds
+    return min(seconds, key=lambda key: seconds[key])
 
 
 def _input_gradient(module: nn.Module, inputs: Tensor) -> Tensor:
@@ -141,9 +148,16 @@ def _input_gradient(module: nn.Module, inputs: Tensor) -> Tensor:
     return gradient
 
 
+def memory_order(inputs: Tensor) -> torch.memory_format:
+    """Channels last where the inputs are stored so."""
+    last = inputs.is_contiguous(memory_format=torch.channels_last) and not inputs.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
 def _many(module: nn.Module, inputs: Tensor, count: int, batch: int) -> None:
     for first in range(0, count, batch):
-        _input_gradient(module, inputs.expand(min(batch, count - first), -1, -1, -1))
+        copies = inputs.expand(min(batch, count - first), -1, -1, -1)
+        _input_gradient(module, copies.clone(memory_format=memory_order(inputs)))
 
 
 def _tail_gradient(module: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:

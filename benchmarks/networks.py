@@ -1,5 +1,6 @@
 """The networks of the benchmark, with random weights (time does not depend on them) except the embedded one."""
 
+import copy
 from collections.abc import Callable, Mapping
 
 import torch
@@ -22,9 +23,14 @@ def pictures(count: int = 1) -> Tensor:
     return torch.rand(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 
+def as_loaded(module: nn.Module) -> nn.Module:
+    """The module as torchvision and timm hand it out, in eval mode: its parameters require gradients."""
+    return module.eval().requires_grad_()
+
+
 def frozen(module: nn.Module) -> nn.Module:
-    """The plain module in eval mode without parameter gradients: what a careful user would run by hand."""
-    return module.eval().requires_grad_(requires_grad=False)
+    """A copy without parameter gradients: what a careful user would run by hand."""
+    return copy.deepcopy(module).requires_grad_(requires_grad=False)
 
 
 VERSIONS = {"torch": torch.__version__, "torchvision": torchvision.__version__}
