@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from convscope.shapes import Cells, ChannelMaps, Images, Map, Maps, Scores
+from convscope.shapes import CellMaps, Cells, ChannelMaps, Images, Map, Maps, Scores, Weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -359,7 +359,7 @@ class Filters(Result):
     layer: str
     kind: str
     view: str
-    values: ChannelMaps
+    values: Weights
     unit: str
     shown: tuple[int, ...]
     channels: tuple[int, ...]
@@ -398,7 +398,7 @@ class LayerMaps:
 
     layer: str
     channels: tuple[int, ...]
-    values: ChannelMaps
+    values: CellMaps
     means: Tensor
     peaks: Tensor
     contributions: Tensor | None

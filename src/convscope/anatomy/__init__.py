@@ -1,13 +1,12 @@
 """What a network is made of: its layers, what they see, where to look."""
 
-from convscope.anatomy.activation_maps import Sort as ChannelSort
 from convscope.anatomy.activation_maps import activation_maps
 from convscope.anatomy.activations import Activation
 from convscope.anatomy.arithmetic import Arithmetic
 from convscope.anatomy.checkup import Finding
 from convscope.anatomy.effective_receptive_field import effective_receptive_field
 from convscope.anatomy.field import field
-from convscope.anatomy.filters import FilterView, filters
+from convscope.anatomy.filters import filters
 from convscope.anatomy.map_layout import MapLayout, map_layout
 from convscope.anatomy.receptive_field import Box, ReceptiveField, extents, receptive_field, receptive_fields
 from convscope.anatomy.suggest import suggest_cam_layer
@@ -19,8 +18,6 @@ __all__ = [
     "Activation",
     "Arithmetic",
     "Box",
-    "ChannelSort",
-    "FilterView",
     "Finding",
     "LayerSummary",
     "MapLayout",

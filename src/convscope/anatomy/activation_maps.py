@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +18,7 @@ from convscope.probe import TargetLike, batch_target, layer_gradients, layout, o
 from convscope.results import ActivationMaps, LayerMaps, Source
 from convscope.shapes import Images
 
-Sort = Literal["max", "mean", "contribution"]
-SORTS: tuple[str, ...] = get_args(Sort)
+SORTS = ("max", "mean", "contribution")
 """``max``: largest activation anywhere. ``mean``: over positions. ``contribution``: Σ activation · gradient of the
 target over positions, in favor of it first."""
 
@@ -53,7 +51,7 @@ def activation_maps(
     *,
     channels: Sequence[int] | None = None,
     top: int | None = None,
-    sort: Sort = "max",
+    sort: str = "max",
     target: TargetLike = "class:top",
     fit: Fit = "crop",
     frames: int | None = None,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convscope.errors import MethodError
-from convscope.shapes import ChannelMaps, Scores
+from convscope.shapes import Scores, Spectra, Weights
 
 GRAY = 0.1
 """A filter with less than this share of its energy in color (away from the gray axis) has no hue."""
@@ -19,13 +19,13 @@ ROUND = 0.2
 _DEGREES = 180 / math.pi
 
 
-def norms(weights: ChannelMaps) -> Scores:
+def norms(weights: Weights) -> Scores:
     """√Σw² of each filter over channels and positions."""
     found: Tensor = torch.linalg.vector_norm(weights.double(), dim=(1, 2, 3)).float()
     return found
 
 
-def hues(weights: ChannelMaps) -> Scores:
+def hues(weights: Weights) -> Scores:
     """Hue of each filter's most colorful weight in degrees: 0 red, 120 green, 240 blue; NaN for gray filters.
 
     With z = r + g·e^{2πi/3} + b·e^{4πi/3} at each position, hue is the angle of the z of largest |z|. The share of a
@@ -40,7 +40,7 @@ def hues(weights: ChannelMaps) -> Scores:
     return hue.where(share >= GRAY, math.nan).float()
 
 
-def orientations(weights: ChannelMaps) -> Scores:
+def orientations(weights: Weights) -> Scores:
     """Direction of each filter's stripes in degrees, counterclockwise: 0 horizontal, 90 vertical; NaN where none.
 
     The principal axis of the power spectrum P (zero-padded DFT, mean of each channel taken off, summed over channels):
@@ -59,7 +59,7 @@ def orientations(weights: ChannelMaps) -> Scores:
     return stripes.where(torch.hypot(difference, cross) / total >= ROUND, math.nan).float()
 
 
-def spectrum(weights: ChannelMaps, size: int) -> ChannelMaps:
+def spectrum(weights: Weights, size: int) -> Spectra:
     """Amplitude of each filter's 2-D Fourier transform, zero frequency in the middle: (filters, 1, size, size).
 
     √(Σ over channels of |Σ w·e^{−2πi(ux + vy)}|²) for frequencies u, v from −½ to ½ cycles per pixel. The kernel is
@@ -76,7 +76,7 @@ def pad_to(rows: int, columns: int) -> int:
     return max(33, 2 * max(rows, columns) + 1)
 
 
-def similarities(weights: ChannelMaps) -> tuple[list[int], Scores]:
+def similarities(weights: Weights) -> tuple[list[int], Scores]:
     """Chain filters so that neighbors look alike: from the one of largest norm always on to the most similar one left.
 
     Returns:
@@ -106,7 +106,7 @@ SORTS = ("index", *KEYS, "similarity")
 last, by norm. ``similarity``: a chain of nearest neighbors by cosine."""
 
 
-def order(weights: ChannelMaps, sort: str) -> tuple[list[int], Scores | None]:
+def order(weights: Weights, sort: str) -> tuple[list[int], Scores | None]:
     """Order filters: their indices, and the number of each that the order follows from (in the layer's order).
 
     Raises:

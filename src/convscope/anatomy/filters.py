@@ -11,7 +11,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,8 +23,7 @@ from convscope.errors import MethodError
 from convscope.model import Model, made
 from convscope.results import Filters
 
-FilterView = Literal["color", "single", "collated", "spectrum", "pairs"]
-VIEWS: tuple[str, ...] = get_args(FilterView)
+VIEWS = ("color", "single", "collated", "spectrum", "pairs")
 
 MOST_TILES = 512
 """How many labelled tiles a picture holds if nothing else is asked for."""
@@ -38,7 +36,7 @@ def filters(
     model: Model,
     layer: str,
     *,
-    view: FilterView | None = None,
+    view: str | None = None,
     sort: str = "index",
     only: Sequence[int] | None = None,
     channels: Sequence[int] | None = None,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from convscope.errors import MethodError, ModelError, near_misses
 from convscope.model import OUTPUT, Address, Model, parse
 from convscope.probe import Graph, Ref, Step, graph, layout, untouched
-from convscope.shapes import ChannelMaps
+from convscope.shapes import Weights
 
 CONVOLUTIONS = {"conv2d": "conv", "conv_transpose2d": "transposed conv", "linear": "linear"}
 """Operations with kernels, and what they are called."""
@@ -34,7 +34,7 @@ class Kernels:
 
     layer: str
     kind: str
-    weights: ChannelMaps
+    weights: Weights
     groups: int
     step: Step | None
     notes: tuple[str, ...] = ()

@@ -24,7 +24,6 @@ from convscope.cli.network import (
 from convscope.cli.progress import progress
 
 if TYPE_CHECKING:
-    from convscope.anatomy import ChannelSort
     from convscope.model import Fit
     from convscope.plot import AnimationFormat
     from convscope.results import ActivationMaps
@@ -151,7 +150,7 @@ def activations(
             layer or None,
             channels=None if channels is None else whole_numbers(channels, "--channels"),
             top=rows_columns[0] * rows_columns[1] if rows_columns else top,
-            sort=cast("ChannelSort", sort),
+            sort=sort,
             target=target,
             fit=cast("Fit", fit),
             frames=frames,

@@ -1,7 +1,7 @@
 """`convscope filters`: what the filters of a layer look like."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,6 @@ from convscope.cli.network import (
     whole_numbers,
 )
 from convscope.cli.progress import progress
-
-if TYPE_CHECKING:
-    from convscope.anatomy import FilterView
 
 _OUT = Path("convscope-filters")
 _PANEL = "Filters"
@@ -99,9 +96,7 @@ def filters(
             classes=classes,
             device=device,
         )
-        found = anatomy.filters(
-            network, layer, view=cast("FilterView | None", view), sort=sort, only=shown, channels=picked
-        )
+        found = anatomy.filters(network, layer, view=view, sort=sort, only=shown, channels=picked)
         tell("drawing", 0, 1)
         colors = "gray" if gray else "diverging"
         drawn = png(found, scale="filter" if own_scale else "shared", colors=colors)

@@ -29,7 +29,7 @@ _SIDE = 1.75
 _OUTSIDE = 0.72
 """How far what a unit cannot see is faded towards white."""
 
-_NAMES = {"max": "largest activation", "mean": "mean activation", "contribution": "contribution to the answer"}
+_NAMES = {"max": "largest activation", "mean": "mean activation", "contribution": "contribution to the target"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class _Look:
         return ("−own peak", "0", "own peak") if self.scales(layer)[0].signed else ("0", "", "own peak")
 
     @property
+    def name(self) -> str:
+        """The picture's name, without its folders."""
+        return self.maps.sources[self.image].name.replace("\\", "/").rpartition("/")[2]
+
+    @property
     def order(self) -> str:
         """What the channels shown are."""
         several = " over all pictures" if len(self.maps.images) > 1 else ""
@@ -97,7 +102,7 @@ class _Look:
         parts = [
             "one scale for all channels of a layer" if self.shared else "each channel in its own scale, up to its peak",
             f"maps lie over the picture, {over}" if self.overlay else "bare maps, from border to border",
-            f"below a map: channel · {_NAMES.get(self.maps.sort, _NAMES['max'])}",
+            f"below a map: channel · {_NAMES.get(self.maps.sort, _NAMES['max']).removesuffix(' to the target')}",
         ]
         if self.shared:
             parts.append(f"colors end at percentile {PERCENTILE:g}")
@@ -106,7 +111,7 @@ class _Look:
             answer = target_words(
                 self.maps.targets[self.image], {int(key): name for key, name in self.maps.classes.items()}
             )
-            parts.append(f"contribution to {answer}, score {score}: Σ activation × gradient")
+            parts.append(f"contribution: Σ activation × gradient of {answer}, which scores {score}")
         words = "; ".join(parts)
         return f"{words[0].upper()}{words[1:]}."
 
@@ -148,7 +153,13 @@ def _grid(look: _Look, layer: LayerMaps, columns: int | None) -> Figure:
     wanted = columns or min(8, len(tiles))
     grid = Grid.inside(len(tiles), 0.82 * wanted, _aspect(look), columns=wanted)
     width = 2 * _MARGIN + _SIDE + _GUTTER + grid.reach
-    title = wrap(f"{layer.layer}: {len(tiles)} of {layer.count} channels, {look.order}", width - 0.6, _TITLE, lines=3)
+    title = wrap(
+        f"{layer.layer}: {len(tiles)} of {layer.count} channels, {look.order}",
+        width - 0.6,
+        _TITLE,
+        lines=3,
+        weight="bold",
+    )
     top = _MARGIN + len(title) * line_height(_TITLE) + 0.12
     words = [*_facts(layer), *wrap(look.legend, _SIDE, SMALL, lines=12)]
     height = _SIDE * _aspect(look)
@@ -157,7 +168,7 @@ def _grid(look: _Look, layer: LayerMaps, columns: int | None) -> Figure:
     sheet.text(_MARGIN, _MARGIN, title, size=_TITLE, weight="bold")
     sheet.pixels(_MARGIN, top, _SIDE, height, picture(look.maps.images[look.image]))
     below = top + height + 0.04
-    name = f"{look.maps.sources[look.image].name} · {look.maps.provenance.model}"
+    name = f"{look.name} · {look.maps.provenance.model}"
     below = sheet.text(_MARGIN, below, ellipsize(name, _SIDE, _TEXT), size=_TEXT) + 0.08
     below = _bar(sheet, _MARGIN, below, _SIDE, scale=look.scales(layer)[0], words=look.ticks(layer)) + 0.04
     sheet.text(_MARGIN, below, words, size=SMALL, color=FAINT)
@@ -174,8 +185,7 @@ def _journey(look: _Look) -> Figure:
     left = _MARGIN + lead + _GUTTER / 2
     width = left + seen + _GUTTER + grid.reach + _MARGIN
     inner = width - 2 * _MARGIN
-    source = maps.sources[look.image].name
-    title = wrap(f"{source} on its way through {maps.provenance.model}", inner, _TITLE, lines=2, weight="bold")
+    title = wrap(f"{look.name} on its way through {maps.provenance.model}", inner, _TITLE, lines=2, weight="bold")
     legend = wrap(f"Left: what the unit in the middle of the layer can see. {look.legend}", inner, SMALL, lines=5)
     head = _MARGIN + len(title) * line_height(_TITLE) + 0.12
     row = max(grid.row, line_height(_HEAD) + 3 * line_height(SMALL) + BAR + 0.2) + 0.12
