@@ -31,7 +31,9 @@ def test_counts_by_hand(small_model):
     assert layers["conv2"].work.multiply_adds == 8 * 16 * 54
     assert layers["fc"].work.multiply_adds == 8 * 5
     total = layers["output"].work
-    named = sum(layers[name].work.flops for name in ("conv1", "bn1", "relu~0", "relu~1", "pool", "block", "conv2", "fc"))
+    named = sum(
+        layers[name].work.flops for name in ("conv1", "bn1", "relu~0", "relu~1", "pool", "block", "conv2", "fc")
+    )
     # what no layer of its own does: the sum x + block(x), the functional ReLU, the mean over 4×4 positions
     assert total.flops == named + 6 * 64 + 8 * 16 + 8 * 16
 
@@ -189,7 +191,12 @@ def test_works_without_a_graph(wrap):
 def net(**changes):
     """Three convolutions' worth of network, all of it replaceable."""
     parts = OrderedDict(
-        conv=nn.Conv2d(3, 4, 3), norm=None, act=nn.ReLU(), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 3)
+        conv=nn.Conv2d(3, 4, 3),
+        norm=None,
+        act=nn.ReLU(),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flat=nn.Flatten(),
+        fc=nn.Linear(4, 3),
     )
     parts.update(changes)
     torch.manual_seed(0)
@@ -245,13 +252,13 @@ FINDINGS = {
     "final-softmax": (lambda: net(soft=nn.Softmax(dim=1)), "ends in softmax; it is bypassed"),
     "final-sigmoid": (lambda: net(soft=nn.Sigmoid()), "ends in sigmoid; it is bypassed"),
     "hidden-softmax": (lambda: net(soft=nn.Softmax(dim=1), last=Function(lambda x: x * 1.0)), "could not be bypassed"),
-    "answer-not-finite": (lambda: net(log=Function(lambda x: (x - 100).log())), "NaN or infinity, even to a gray picture"),
+    "answer-not-finite": (lambda: net(log=Function(lambda x: (x - 100).log())), "NaN or infinity, even to a gray"),
     "constant-answer": (lambda: broken(net(), "fc.weight", 0.0), "does not depend on the picture"),
     "zero-weights": (lambda: broken(net(), "fc.weight", 0.0), "all weights are zero in fc"),
     "not-finite": (lambda: broken(net(), "conv.weight", float("nan")), "NaN or infinity in conv.weight"),
     "input-mean": (own_recipe, "mean is 0, but the module's pretrained_cfg says 0.5"),
-    "own-normalization": (lambda: nn.Sequential(nn.BatchNorm2d(3), net()).eval(), "rescales its input before the first convolution (batch_norm)"),
-    "input-range": (lambda: running([3.0, -2.0, 1.0, 2.0], [400.0, 300.0, 500.0, 200.0]), "on photographs norm spreads"),
+    "own-normalization": (lambda: nn.Sequential(nn.BatchNorm2d(3), net()).eval(), "the first convolution (batch_norm)"),
+    "input-range": (lambda: running([3.0, -2.0, 1.0, 2.0], [400.0, 300.0, 500.0, 200.0]), "norm spreads"),
     "untrained-norm": (lambda: running(0.0, 1.0), "1 of 1 batch norms have mean 0 and variance 1"),
     "zero-variance": (lambda: running(1.0, 0.0), "running variance 0 in all channels of norm"),
     "dead-channels": (lambda: running(1.0, [0.0, 1.0, 1.0, 0.0]), "2 channels never changed in training"),

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         _complain(_words(error))
-        return 2
+        return 2  # without words where typer has printed the help instead
     except Exception as error:
         if debug:
             raise
@@ -65,7 +65,10 @@ def _words(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "convscope"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
-    return f"{' '.join(message.split()).rstrip('.')}. See `{command} --help`."
+    sentence = " ".join(message.split())
+    if not sentence:
+        return ""
+    return f"{sentence}{'' if sentence.endswith(('.', '?')) else '.'} See `{command} --help`."
 
 
 def _complain(text: str) -> None:

@@ -3,7 +3,7 @@
 import math
 
 
-def short(number: float) -> str:
+def short(number: int) -> str:
     """Spell with three digits and a prefix: ``1.81 G``, ``25.6 M``, ``340``."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= factor * 0.9995:
