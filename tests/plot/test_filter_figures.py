@@ -1,5 +1,7 @@
 """Filters are drawn in the colors of their scale, every tile where its label says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +98,10 @@ def test_pairs_name_filters_and_weights(planted):
     assert f"output {strongest}" in words
     assert f"{found.mixing[strongest, heaviest]:+.1f}".replace("-", "−") in words
     assert "100 % shown" in words
+
+
+def test_weights_that_were_never_trained_are_named(planted):
+    found = filters(planted, "0")
+    assert "random" not in said(figure(found))
+    untrained = replace(found.provenance, options={"weights": "random, seed 0"})
+    assert "planted, random weights" in said(figure(replace(found, provenance=untrained)))

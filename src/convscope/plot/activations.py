@@ -16,7 +16,7 @@ from convscope.plot.panel import SMALL
 from convscope.plot.scale import PERCENTILE, Scale
 from convscope.plot.sheet import BAR, FAINT, Sheet, line_height
 from convscope.plot.tiles import Grid, draw_tiles
-from convscope.plot.words import number, target_words, tick_words
+from convscope.plot.words import network_words, number, target_words, tick_words
 from convscope.results import ActivationMaps, LayerMaps
 
 ScaleBy = Literal["shared", "channel"]
@@ -168,7 +168,7 @@ def _grid(look: _Look, layer: LayerMaps, columns: int | None) -> Figure:
     sheet.text(_MARGIN, _MARGIN, title, size=_TITLE, weight="bold")
     sheet.pixels(_MARGIN, top, _SIDE, height, picture(look.maps.images[look.image]))
     below = top + height + 0.04
-    name = f"{look.name} · {look.maps.provenance.model}"
+    name = f"{look.name} · {network_words(look.maps.provenance)}"
     below = sheet.text(_MARGIN, below, ellipsize(name, _SIDE, _TEXT), size=_TEXT) + 0.08
     below = _bar(sheet, _MARGIN, below, _SIDE, scale=look.scales(layer)[0], words=look.ticks(layer)) + 0.04
     sheet.text(_MARGIN, below, words, size=SMALL, color=FAINT)
@@ -185,7 +185,9 @@ def _journey(look: _Look) -> Figure:
     left = _MARGIN + lead + _GUTTER / 2
     width = left + seen + _GUTTER + grid.reach + _MARGIN
     inner = width - 2 * _MARGIN
-    title = wrap(f"{look.name} on its way through {maps.provenance.model}", inner, _TITLE, lines=2, weight="bold")
+    title = wrap(
+        f"{look.name} on its way through {network_words(maps.provenance)}", inner, _TITLE, lines=2, weight="bold"
+    )
     legend = wrap(f"Left: what the unit in the middle of the layer can see. {look.legend}", inner, SMALL, lines=5)
     head = _MARGIN + len(title) * line_height(_TITLE) + 0.12
     row = max(grid.row, line_height(_HEAD) + 3 * line_height(SMALL) + BAR + 0.2) + 0.12

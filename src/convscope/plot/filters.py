@@ -16,7 +16,7 @@ from convscope.plot.panel import SMALL
 from convscope.plot.scale import LEVELS, PERCENTILE, Scale
 from convscope.plot.sheet import BAR, FAINT, Sheet, line_height
 from convscope.plot.tiles import Grid, draw_tiles
-from convscope.plot.words import number, percent, tick_words
+from convscope.plot.words import network_words, number, percent, tick_words
 from convscope.results import Filters
 
 Values = NDArray[np.float32]
@@ -304,7 +304,7 @@ def _head(filters: Filters, reach: float) -> tuple[list[str], list[str]]:
     shown = "" if len(filters.shown) == count else f" · {len(filters.shown)} shown"
     ordered = "" if filters.sort == "index" else f" · sorted by {filters.sort}"
     size = f"{count} filters of {width}×{rows}×{columns}{grouped}"
-    about = f"{filters.provenance.model} · {filters.kind}, {size}{shown}{ordered}"
+    about = f"{network_words(filters.provenance)} · {filters.kind}, {size}{shown}{ordered}"
     notes = [note for note in filters.notes if not note.endswith("filters shown")]
     title = f"{'Filter spectra' if filters.view == 'spectrum' else 'Filters'} of {filters.layer}"
     return (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from convscope.plot.scale import PERCENTILE, Scale
-from convscope.results import Answer, Attribution, Source
+from convscope.results import Answer, Attribution, Provenance, Source
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CLASS = re.compile(r"class:(\d+)")
@@ -68,6 +68,12 @@ def target_words(target: str, names: Mapping[int, str]) -> str:
 def method_words(spelling: str) -> str:
     """Spell a method as on the command line, without parentheses that say nothing: ``gradient``."""
     return spelling.removesuffix("()")
+
+
+def network_words(made: Provenance) -> str:
+    """Name the network, and say so where its weights were never trained."""
+    random = str(made.options.get("weights", "")).startswith("random")
+    return f"{made.model}, random weights" if random else made.model
 
 
 def layer_words(layers: Sequence[str]) -> str:
