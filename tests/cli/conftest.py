@@ -7,6 +7,9 @@ import pytest
 from convscope.cli import main
 
 FACTORY = """
+import pathlib
+import time
+
 import torch
 from torch import nn
 

@@ -107,9 +107,9 @@ def activation_kind(step: Step, traced: Graph) -> str:
 
 
 def _clamp_kind(step: Step) -> str:
-    default: tuple[float | None, ...] = (-1.0, 1.0) if step.op == "hardtanh" else (None, None)
-    low, high = (*step.args[1:3], *default[len(step.args[1:3]) :])
-    low, high = step.kwargs.get("min", low), step.kwargs.get("max", high)
+    defaults: list[float | None] = [-1.0, 1.0] if step.op == "hardtanh" else [None, None]
+    bounds = [*step.args[1:3], *defaults[len(step.args[1:3]) :]]
+    low, high = step.kwargs.get("min", bounds[0]), step.kwargs.get("max", bounds[1])
     if isinstance(low, Ref) or isinstance(high, Ref) or low != 0:
         return f"Hardtanh({low:g}, {high:g})" if step.op == "hardtanh" else ""
     return "ReLU" if high is None else "ReLU6" if high == 6 else f"ReLU up to {high:g}"
