@@ -60,7 +60,7 @@ def position_at(field: ReceptiveField, center: tuple[float, float]) -> tuple[int
 def field_box(field: ReceptiveField, position: tuple[int, int] | None) -> FieldBox:
     """Return what the unit at a position sees; where there is one position only it need not be given."""
     row, column = position or (0, 0)
-    box, nominal = field.box(row, column), field.center(row, column)
+    box, nominal = field.box(row, column), field.center(float(row), float(column))
     # What sees everything has no center of its own: its picture's will do.
     middle = [(pixels - 1) / 2 for pixels in field.image_size]
     center = [middle[i] if math.isinf(field.size[i]) else nominal[i] for i in range(2)]
