@@ -67,12 +67,11 @@ def _read(table: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows, header = list(reader), list(reader.fieldnames or ())
     except OSError as error:
         raise ImageError(f"cannot read {str(table)!r}: {system_reason(error)}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ImageError(f"{str(table)!r} is no CSV file ({error}). Expected UTF-8 text with a header.") from error
-    header = list(reader.fieldnames or ())
     if len(header) < 2:
         raise ImageError(f"{str(table)!r} has {len(header)} columns. Expected a header such as file,label.")
     return rows, header
