@@ -30,6 +30,13 @@ def test_depth_hides_what_is_inside_and_keeps_the_sums(run):
     assert "layer4.0" not in rows
 
 
+def test_addresses_stay_whole_on_a_narrow_terminal(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "76")
+    lines = run("layers", "googlenet", "--weights", "none", "--depth", "2").out.splitlines()
+    assert max(map(len, lines)) <= 76
+    assert " inception3a.branch1  BasicCo…    64×28×28     12,416  19.4 M       8     27" in lines
+
+
 def test_json_holds_everything(run, factory):
     facts = json.loads(run("layers", factory, "--size", "16x24", "--mean", "0.5", "--json").out)
     assert facts["preprocessing"]["size"] == [16, 24]

@@ -126,6 +126,9 @@ def _print_layers(console: "Console", summary: "Summary", depth: int | None) -> 
 
     headings = ("layer", "type", "output", "params", "FLOPs", "stride", "field")
     table = columns(*headings, right=("output", "params", "FLOPs", "stride", "field"))
+    for column in table.columns:  # only the type may be shortened: addresses are there to be copied
+        column.no_wrap = column.header != "type"
+    table.columns[1].overflow = "ellipsis"
     for level, layer in _rows(_tree(summary), depth):
         table.add_row(Text(" " * level) + _address(layer.address), *_cells(layer))
     print_table(console, table)
