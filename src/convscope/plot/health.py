@@ -20,7 +20,7 @@ _TITLE, _TEXT = 11.0, 7.0
 _ROW = 0.158
 _CELL = 0.92
 _NUMBER = 0.34
-_LONGEST_NAME = 2.4
+_LONGEST_NAME, _NARROWEST = 2.4, 5.0
 
 _BAD, _PLAIN, _BAND, _DOT = "#b8461b", "#3b6ea8", "#a9c3dd", "#17324f"
 
@@ -99,7 +99,7 @@ def health_figure(health: Health) -> Figure:
     columns = [column for column in _COLUMNS if any(column.of(layer) is not None for layer in health.layers)]
     names = min(max(width(layer.layer, _TEXT) for layer in health.layers) + 0.08, _LONGEST_NAME)
     left = _MARGIN + names + _NUMBER + _GUTTER
-    page = left + len(columns) * (_CELL + _GUTTER) - _GUTTER + _MARGIN
+    page = max(left + len(columns) * (_CELL + _GUTTER) - _GUTTER + _MARGIN, _NARROWEST)
     title = wrap(_title(health), page - 2 * _MARGIN, _TITLE, lines=2, weight="bold")
     about = wrap(_ABOUT, page - 2 * _MARGIN, SMALL, lines=8)
     notes = [line for note in health.notes for line in wrap(note, page - 2 * _MARGIN, SMALL, lines=2)]
