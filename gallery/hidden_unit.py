@@ -12,7 +12,7 @@ LAYER = "blocks.3.0.conv_pw"  # before its ReLU6: a unit at the ceiling of 6 has
 
 model = convscope.load()
 guided = convscope.method("guided_backprop")
-images = convscope.explain(model, ASSETS / "photos" / "pug_ball.jpg", methods=[guided], trust=False).images
+images = convscope.pictures(model, ASSETS / "photos" / "pug_ball.jpg")
 (activation,) = convscope.record(model, images, [LAYER])[LAYER]
 field = convscope.receptive_field(model, LAYER)
 

@@ -2,13 +2,13 @@
 
 ```
 ConvscopeError
-├── ImageError      a picture cannot be found, read or used
-├── ModelError      a network or its weights cannot be loaded or run
-├── AddressError    an address names nothing in this network
-├── TargetError     a target cannot be read off this network
-├── MethodError     a method is unknown, misconfigured or undefined for this network
-├── StoreError      a result cannot be written or read
-└── MissingExtra    an optional dependency is not installed
+├── ImageError         a picture cannot be found, read or used
+├── ModelError         a network or its weights cannot be loaded or run
+├── AddressError       an address names nothing in this network
+├── TargetError        a target cannot be read off this network
+├── MethodError        a method is unknown, misconfigured or undefined for this network
+├── StoreError         a result cannot be written or read
+└── MissingExtraError  an optional dependency is not installed
 ```
 
 Every message is one line: what is wrong, what was given, what would be valid, and what to do next. The command
@@ -47,7 +47,7 @@ class StoreError(ConvscopeError):
     """A result cannot be written or read."""
 
 
-class MissingExtra(ConvscopeError):
+class MissingExtraError(ConvscopeError):
     """An optional dependency is not installed."""
 
     def __init__(self, feature: str, package: str, extra: str) -> None:

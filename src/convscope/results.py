@@ -175,7 +175,8 @@ class Trust:
         completeness_error: |Σ map − (score − baseline score)| / |score − baseline score| for methods that promise
             to add up; None for others. 0 is perfect.
         edge_similarity: rank correlation of |map| with a Sobel edge image of the input, both blurred by 1 % of the
-            shorter side, in [−1, 1]. A map that is little more than edges scores high, and says little about the network.
+            shorter side, in [−1, 1]. A map that is little more than edges scores high, and says little about the
+            network.
         randomization_similarity: rank correlation of |map| with the |map| of the same network whose last layer
             has random weights, in [−1, 1]; None where it was not computed. A map that stays the same does not
             explain the answer.

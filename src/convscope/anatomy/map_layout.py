@@ -71,8 +71,8 @@ def map_layout(model: Model, tap: Address, shape: tuple[int, ...], image_size: t
 def _map(model: Model, tap: Address, shape: tuple[int, ...], image_size: tuple[int, int]) -> MapLayout:
     if len(shape) != 4:
         raise MethodError(
-            f"layer {layout(model).name(tap)!r} of {model.name} has output {shape[1:]}, which has no positions to draw. "
-            "Choose a layer with maps; `convscope layers` lists them."
+            f"layer {layout(model).name(tap)!r} of {model.name} has output {shape[1:]}, which has no "
+            "positions to draw. Choose a layer with maps; `convscope layers` lists them."
         )
     even = _even("map", (shape[2], shape[3]), 0, image_size)
     try:
@@ -97,7 +97,8 @@ def _tokens(model: Model, tap: Address, shape: tuple[int, ...], image_size: tupl
     fitting = [grid for grid in scaled if 1 < grid[0] * grid[1] <= tokens]
     if not fitting or tokens - fitting[-1][0] * fitting[-1][1] > 16:
         raise MethodError(
-            f"layer {layout(model).name(tap)!r} of {model.name} has {tokens} tokens, which fit no patch grid of the network. Choose another layer."
+            f"layer {layout(model).name(tap)!r} of {model.name} has {tokens} tokens, which fit no patch "
+            "grid of the network. Choose another layer."
         )
     rows, columns = fitting[-1]
     return _even("tokens", (rows, columns), tokens - rows * columns, image_size)

@@ -92,6 +92,7 @@ def _named(model: Model, places: Iterable[tuple[str, int]]) -> str:
     shortest = min(places, key=lambda place: (place[0].count("."), len(place[0])), default=None)
     if shortest is None:
         raise MethodError(
-            f"{model.name} has no layer with positions to draw a class activation map on. Give layer=..., or use a method on the input."
+            f"{model.name} has no layer with positions to draw a class activation map on. "
+            "Give layer=..., or use a method on the input."
         )
     return layout(model).name(Address(*shortest))

@@ -49,7 +49,8 @@ class EigenCAM(AttributionMethod):
 
 def combine(activation: Tensor) -> Tensor:
     """Project on the first right singular vector."""
-    matrix = activation.flatten(2).transpose(1, 2).double()  # (n, positions, channels)
+    # On the CPU, where there is always double precision. (n, positions, channels)
+    matrix = activation.flatten(2).transpose(1, 2).cpu().double()
     # The smaller of the two Gram matrices: full SVDs of 56 × 56 maps take gigabytes.
     if matrix.shape[1] <= matrix.shape[2]:
         values, vectors = torch.linalg.eigh(matrix @ matrix.transpose(1, 2))
@@ -62,5 +63,5 @@ def combine(activation: Tensor) -> Tensor:
     # Where the map is constant but for rounding, the correlation says nothing; then the plain product does.
     level = (projected * mean).sum(dim=1)
     sign = torch.sign(torch.where(agreement.abs() <= 1e-12 * level.abs(), level, agreement))
-    cells: Tensor = (projected * sign[:, None]).unflatten(1, activation.shape[2:]).float()
+    cells: Tensor = (projected * sign[:, None]).unflatten(1, activation.shape[2:]).to(activation)
     return cells

@@ -73,6 +73,6 @@ def completeness(
     values: torch.Tensor, scores: torch.Tensor, start_scores: torch.Tensor
 ) -> dict[str, tuple[float, ...]]:
     """State how far the sum of a map is from the difference of scores it promises, relative to that difference."""
-    promised = (scores - start_scores).double().cpu()
-    error = (values.double().flatten(1).sum(dim=1).cpu() - promised).abs() / promised.abs().clamp(min=1e-12)
+    promised = (scores - start_scores).cpu().double()
+    error = (values.cpu().double().flatten(1).sum(dim=1) - promised).abs() / promised.abs().clamp(min=1e-12)
     return {"baseline_score": tuple(start_scores.tolist()), "completeness_error": tuple(error.tolist())}

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image as PILImage
 from PIL import ImageSequence, UnidentifiedImageError
 
-from convscope.errors import ImageError, MissingExtra, system_reason
+from convscope.errors import ImageError, MissingExtraError, system_reason
 from convscope.image.find import missing
 from convscope.image.picture import Picture, from_pil
 
@@ -24,7 +24,7 @@ def read_frames(name: str, *, channels: int = 3, most: int = 32) -> tuple[Pictur
 
     Raises:
         ImageError: no such file, no frames, damaged, or of a kind that cannot be read.
-        MissingExtra: a video, and PyAV is not installed.
+        MissingExtraError: a video, and PyAV is not installed.
     """
     if most < 1:
         raise ImageError(f"cannot take {most} frames of {name!r}: expected at least 1.")
@@ -72,7 +72,7 @@ def _video(path: Path, name: str) -> Iterator[PILImage.Image]:
     try:
         import av  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise MissingExtra("reading a video", "PyAV", "video") from error
+        raise MissingExtraError("reading a video", "PyAV", "video") from error
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

@@ -3,7 +3,7 @@
 from convscope.model.address import OUTPUT, Address, expand, find_class, parse
 from convscope.model.cast import cast
 from convscope.model.catalog import Entry, networks
-from convscope.model.gather import Pictures, Progress, gather, gather_frames
+from convscope.model.gather import Pictures, Progress, gather, gather_frames, pictures
 from convscope.model.load import load
 from convscope.model.made import made
 from convscope.model.model import Model, digest
@@ -30,4 +30,5 @@ __all__ = [
     "made",
     "networks",
     "parse",
+    "pictures",
 ]

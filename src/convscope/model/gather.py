@@ -79,9 +79,26 @@ def gather_frames(model: Model, name: str, *, most: int = 32, fit: Fit = "crop")
 
     Raises:
         ImageError: it cannot be read, or has no frames.
-        MissingExtra: a video, and PyAV is not installed.
+        MissingExtraError: a video, and PyAV is not installed.
     """
     how = model.spec.preprocessing
     frames = read_frames(name, channels=model.channels, most=most)
     made = [to_input(f, how.size, interpolation=how.interpolation, crop=how.crop, fit=fit) for f in frames]
     return torch.stack([image for image, _ in made]), tuple(source for _, source in made)
+
+
+def pictures(model: Model, images: Pictures, *, fit: Fit = "crop") -> Images:
+    """Read pictures as inputs of a network: (n, c, h, w) float32 in [0, 1], before normalization.
+
+    Args:
+        model: whose recipe is followed.
+        images: see ``Pictures``.
+        fit: how pictures become inputs.
+
+    Raises:
+        ImageError: any of them cannot be used.
+    """
+    tensors, _, failures = gather(model, images, fit=fit)
+    if failures:
+        raise ImageError(failures[0][1])
+    return tensors

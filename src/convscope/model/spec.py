@@ -1,13 +1,8 @@
 """What travels with a network's weights: how its input is made and what its answers mean."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Fit = Literal["crop", "stretch", "whole"]
-"""``crop``: the weights' own recipe, short side resized and center cropped. ``stretch``: the whole picture squeezed
-into the input size. ``whole``: the whole picture, aspect kept, short side at the input size (for networks that take
-any size)."""
+from convscope.image import Fit, Interpolation
 
 
 @dataclass(frozen=True)
@@ -55,3 +50,6 @@ class ModelSpec:
     classes: tuple[str, ...] = ()
     synonyms: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     origin_options: tuple[tuple[str, str], ...] = ()
+
+
+__all__ = ["Fit", "Interpolation", "ModelSpec", "Preprocessing"]
