@@ -49,6 +49,29 @@ class TestIdentities:
         torch.testing.assert_close(result.cells.mean(dim=(1, 2, 3)), result.scores - bias)
         assert max(result.facts["completeness_error"]) < 1e-5
 
+    def test_cam_reads_maps_that_keep_their_channels_last(self, wrap, seeded, pictures):
+        """As in Swin: a norm over the last dimension, turned round just before pooling."""
+
+        class ChannelsLast(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+                self.norm = nn.LayerNorm(6)
+                self.fc = nn.Linear(6, 3)
+
+            def forward(self, x):
+                x = self.norm(self.conv(x).permute(0, 2, 3, 1))
+                return self.fc(nn.functional.adaptive_avg_pool2d(x.permute(0, 3, 1, 2), 1).flatten(1))
+
+        model, images = wrap(seeded(ChannelsLast), size=(16, 12)), pictures(2, 3, 16, 12)
+        cam = method("cam")(model, images, "class:2")
+        norm = record(model, images, ["norm"])["norm"]
+        assert norm.shape == (2, 8, 6, 6)
+        assert cam.layers == ("norm",)
+        torch.testing.assert_close(cam.cells[:, 0], norm @ model.module.fc.weight.detach()[2])
+        grad = method("grad_cam(layer='norm', rectify=False)")(model, images, "class:2")
+        torch.testing.assert_close(cam.values, 48 * grad.values)
+
     @pytest.mark.parametrize("layer", ["relu1", "conv2", "relu2"])
     def test_hires_cam_adds_up_where_only_linear_layers_follow(self, layer, wrap, seeded, pictures):
         """Σ map = score − bias behind an average pool, a flatten and two linear layers without a rectifier."""

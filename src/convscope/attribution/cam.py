@@ -26,7 +26,8 @@ Upsampling = Literal["aligned", "corners"]
 the picture from corner to corner, as other tools do; with padded strides this is off by up to half a stride."""
 
 Layers = str | tuple[str, ...] | None
-"""One layer, several to be fused, or None for the one that the model doctor suggests."""
+"""One layer, several to be fused, or None for the one that the model doctor suggests; for a hidden unit that comes
+before it, None is the unit's own layer."""
 
 Combine = Callable[[Tensor, Tensor], Tensor]
 """Activations (n, c, h, w) and gradients of the target with respect to them -> map (n, h, w)."""
