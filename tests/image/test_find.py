@@ -86,3 +86,12 @@ def test_a_folder_that_may_not_be_listed_is_an_error(album, monkeypatch):
     assert names == ()
     assert failed == "deep"
     assert reason == "cannot read folder 'deep': permission denied."
+
+
+def test_results_of_convscope_in_a_folder_are_not_pictures(tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"")
+    result = tmp_path / "convscope-explain"
+    result.mkdir()
+    for name in ("manifest.json", "arrays.npz", "page.png"):
+        (result / name).write_bytes(b"")
+    assert find([str(tmp_path)]) == ((str(tmp_path / "photo.png"),), ())

@@ -24,7 +24,8 @@ def find(patterns: Sequence[str]) -> tuple[tuple[str, ...], tuple[Failure, ...]]
     """Expand what the user typed into names that ``read`` takes; one bad input does not stop the others.
 
     Args:
-        patterns: paths of files, paths of folders (searched recursively, sorted, hidden files left out),
+        patterns: paths of files, paths of folders (searched recursively, sorted; hidden files and
+            convscope's own results left out),
             globs (``**`` matches any depth), ``-`` for standard input, ``sample:NAME`` for a bundled one.
 
     Returns:
@@ -82,6 +83,9 @@ def _expand_folder(folder: Path) -> list[str]:
     pictures = []
     try:
         for root, folders, files in os.walk(folder, onerror=_stop):
+            if _is_result(files):
+                folders[:] = []
+                continue
             folders[:] = [name for name in folders if not name.startswith(".")]
             pictures += [Path(root, name) for name in files if _looks_like_picture(name)]
     except OSError as error:
@@ -91,6 +95,11 @@ def _expand_folder(folder: Path) -> list[str]:
             f"cannot read {str(folder)!r}: the folder holds no pictures. Looked for *{', *'.join(SUFFIXES)}."
         )
     return [str(picture) for picture in sorted(pictures)]
+
+
+def _is_result(files: list[str]) -> bool:
+    """Whether a folder is what convscope itself wrote: its pages are not pictures to explain."""
+    return {"manifest.json", "arrays.npz"} <= set(files)
 
 
 def _looks_like_picture(name: str) -> bool:

@@ -17,7 +17,8 @@ from convscope.shapes import Image
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Fit = Literal["crop", "stretch", "whole"]
 """``crop``: the weights' own recipe, short side resized and center cropped. ``stretch``: the whole picture squeezed
-into the input size. ``whole``: the whole picture, aspect kept, short side at the input size (for networks of any size)."""
+into the input size. ``whole``: the whole picture, aspect kept, short side at the input size (for networks of any
+size)."""
 
 MAX_PIXELS = 4096 * 4096
 """How many pixels a resized picture may have before its crop: 1:256 in shape with a short side of 256."""
