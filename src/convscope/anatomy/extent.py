@@ -5,7 +5,7 @@ at the picture's border), and the nominal grid (size, stride, center of index 0)
 never mix in the calls of a convolutional network, so the box of a position is the product of its two intervals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,8 @@ class Axis:
         stride: pixels between the centers of neighboring indices.
         start: center of index 0, in pixels; may be negative.
         pixels: number of input pixels along this axis.
+        folded: positions were folded into another dimension (``flatten``): together they see what the one entry says,
+            each alone may see less.
     """
 
     dim: int | None
@@ -38,6 +40,7 @@ class Axis:
     stride: float
     start: float
     pixels: int
+    folded: bool = False
 
     @staticmethod
     def of_input(dim: int, pixels: int) -> "Axis":
@@ -51,7 +54,7 @@ class Axis:
         high = np.where(taps >= 0, self.high[taps], -1)
         return low.min(axis=1), high.max(axis=1)
 
-    def window(self, taps: Indices, *, grow: float, shift: float, scale: float) -> "Axis":
+    def window(self, taps: Indices, *, grow: int, shift: float, scale: float) -> "Axis":
         """Slide a window: exact boxes from the taps, nominal grid from how it grows, shifts and scales (in indices)."""
         low, high = self.gather(taps)
         return replace(
@@ -63,26 +66,31 @@ class Axis:
             stride=self.stride * scale,
         )
 
+    def repeated(self, count: int) -> "Axis":
+        """Repeat a single index (broadcasting)."""
+        if len(self.low) == count:
+            return self
+        return replace(self, low=np.repeat(self.low, count), high=np.repeat(self.high, count))
+
     def everything(self, *, keep: bool) -> "Axis":
-        """See all that any index sees: one index if not ``keep``, else the same number, each with all."""
+        """See all that any index sees: one index in the middle if not ``keep``, else the same number, each with all."""
         low, high = self.low.min(keepdims=True), self.high.max(keepdims=True)
+        count = len(self.low)
+        size = self.size if count == 1 else np.inf
         if keep:
-            low, high = np.repeat(low, len(self.low)), np.repeat(high, len(self.high))
-        return replace(self, dim=self.dim if keep else None, low=low, high=high, size=np.inf)
+            return replace(self, low=np.repeat(low, count), high=np.repeat(high, count), size=size, folded=False)
+        start = self.start + (count - 1) / 2 * self.stride
+        return replace(self, dim=None, low=low, high=high, size=size, start=start, folded=False)
 
     def union(self, other: "Axis") -> "Axis":
         """Join with the same axis of another operand; a single index is broadcast."""
         count = max(len(self.low), len(other.low))
         local, wide = (self, other) if _grid_rank(self) >= _grid_rank(other) else (other, self)
-        size, start = local.size, local.start
-        if not np.isinf(wide.size) and wide.stride == local.stride:
-            first = min(a.start - (a.size - 1) / 2 for a in (self, other))
-            last = max(a.start + (a.size - 1) / 2 for a in (self, other))
+        size, start = max(local.size, wide.size), local.start
+        if np.isfinite(size) and wide.stride == local.stride:
+            first = min(axis.start - (axis.size - 1) / 2 for axis in (self, other))
+            last = max(axis.start + (axis.size - 1) / 2 for axis in (self, other))
             size, start = last - first + 1, (first + last) / 2
-        elif np.isinf(wide.size):
-            size = np.inf
-        else:
-            size = max(size, wide.size)
         return replace(
             local,
             dim=self.dim if self.dim is not None else other.dim,
@@ -90,7 +98,17 @@ class Axis:
             high=np.maximum(*(np.broadcast_to(axis.high, count) for axis in (self, other))),
             size=size,
             start=start,
+            folded=self.folded or other.folded,
         )
+
+    @property
+    def blind(self) -> bool:
+        """Whether some index sees nothing."""
+        return bool((self.high < self.low).any())
+
+    def within(self, other: "Axis") -> bool:
+        """Whether every index sees no more than the other's."""
+        return bool(((self.low >= other.low) & (self.high <= other.high)).all())
 
 
 def _grid_rank(axis: Axis) -> tuple[bool, int]:
@@ -119,32 +137,53 @@ class Extent:
         """Rows and columns."""
         return self.rows, self.columns
 
-    def with_axes(self, rows: Axis, columns: Axis, *notes: str, exact: bool = True) -> "Extent":
-        """The same with other axes, and anything to note."""
-        added = tuple(note for note in notes if note not in self.notes)
-        return Extent(rows, columns, self.exact and exact, self.notes + added)
+    @property
+    def transposed(self) -> bool:
+        """Whether the value's columns run along the picture's rows."""
+        return None not in (self.rows.dim, self.columns.dim) and (self.rows.dim or 0) > (self.columns.dim or 0)
+
+    def along(self, change: Callable[[Axis, int], Axis], *notes: str) -> "Extent":
+        """Change the axes that still have positions; ``change`` sees the axis and its dimension."""
+        rows, columns = (axis if axis.dim is None else change(axis, axis.dim) for axis in self.axes)
+        return replace(self, rows=rows, columns=columns).noted(*notes)
+
+    def moved(self, dims: Callable[[int], int | None]) -> "Extent":
+        """Rename the dimensions; one that goes to None is gone, and what its positions see is joined."""
+
+        def move(axis: Axis, dim: int) -> Axis:
+            target = dims(dim)
+            return axis.everything(keep=False) if target is None else replace(axis, dim=target)
+
+        return self.along(move)
+
+    def noted(self, *notes: str, exact: bool = True) -> "Extent":
+        """The same with notes or doubts added."""
+        return replace(self, exact=self.exact and exact, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     def union(self, other: "Extent") -> "Extent":
         """Join two operands."""
-        return Extent(
-            self.rows.union(other.rows),
-            self.columns.union(other.columns),
-            self.exact and other.exact,
-            tuple(dict.fromkeys((*self.notes, *other.notes))),
+        if any(None not in (a.dim, b.dim) and a.dim != b.dim for a, b in zip(self.axes, other.axes, strict=True)):
+            flat = [part.along(lambda axis, _: axis.everything(keep=False)) for part in (self, other)]
+            return flat[0].union(flat[1]).noted("joined with its own transpose: not followed", exact=False)
+        joined = Extent(self.rows.union(other.rows), self.columns.union(other.columns), self.exact, self.notes)
+        if self.overstates(other) or other.overstates(self):
+            joined = joined.noted(
+                "in one branch some units see nothing but padding: boxes may be too large", exact=False
+            )
+        return joined.noted(*other.notes, exact=other.exact)
+
+    def overstates(self, other: "Extent") -> bool:
+        """Whether a union of boxes is too large: where a part is blind along one axis, the other should not count."""
+        return (self.columns.blind and not self.rows.within(other.rows)) or (
+            self.rows.blind and not self.columns.within(other.columns)
         )
 
 
-def window_taps(length: int, out: int, *, kernel: int, stride: int, padding: int, dilation: int) -> Indices:
-    """Input indices that each output index of a sliding window reads: (out, kernel), −1 in the padding."""
-    taps = np.arange(out)[:, None] * stride - padding + np.arange(kernel)[None, :] * dilation
-    return np.where((taps >= 0) & (taps < length), taps, -1)
-
-
-def pairs_to_taps(out: int, pairs: Sequence[tuple[int, int]]) -> Indices:
-    """Turn (output index, input index) pairs into taps: (out, k), −1 where there are fewer than k."""
+def taps_of(out: int, pairs: Iterable[tuple[int, int]]) -> Indices:
+    """Turn (output index, input index) pairs into taps: (out, k), −1 where an output has fewer than k."""
     found: list[list[int]] = [[] for _ in range(out)]
     for target, source in pairs:
         if 0 <= target < out:
             found[target].append(source)
-    width = max(1, *(len(sources) for sources in found)) if found else 1
-    return np.array([sources + [-1] * (width - len(sources)) for sources in found], dtype=np.int64).reshape(out, width)
+    width = max(1, *(len(sources) for sources in found))
+    return np.array([sources + [-1] * (width - len(sources)) for sources in found], dtype=np.int64)

@@ -37,7 +37,8 @@ class ReceptiveField:
             negative.
         map_size: (rows, columns) of the layer's map.
         image_size: (rows, columns) of the input it was computed for.
-        exact: False where the network makes calls that are not followed; the boxes are then upper bounds.
+        exact: False where the network makes calls that are not followed, or where the layer's positions were folded
+            into its channels (``flatten``); the boxes are then upper bounds.
         notes: what makes the field the whole picture, such as global pooling, or inexact.
     """
 
@@ -59,20 +60,25 @@ class ReceptiveField:
     def box(self, row: int, column: int) -> Box:
         """Pixels that can influence the unit at (row, column), cut at the picture's borders.
 
+        Empty (all zero) for a unit that sees nothing but padding.
+
         Raises:
             AddressError: no such position.
         """
         rows, columns = self.map_size
         if not (0 <= row < rows and 0 <= column < columns):
+            height, width = self.image_size
             raise AddressError(
-                f"{self.layer} has {rows}×{columns} positions for a {self.image_size[0]}×{self.image_size[1]} picture, got {row},{column}."
+                f"{self.layer} has {rows}×{columns} positions for a {height}×{width} picture, got {row},{column}."
             )
-        (top, bottom), (left, right) = _span(self.extent.rows, row), _span(self.extent.columns, column)
-        return Box(top, left, bottom, right)
+        at = (column, row) if self.extent.transposed else (row, column)
+        (top, bottom), (left, right) = _span(self.extent.rows, at[0]), _span(self.extent.columns, at[1])
+        return Box(top, left, bottom, right) if top < bottom and left < right else Box(0, 0, 0, 0)
 
     def center(self, row: float, column: float) -> tuple[float, float]:
         """(row, column) of the pixel at the center of a unit's nominal field; may lie outside the picture."""
-        return self.start[0] + row * self.stride[0], self.start[1] + column * self.stride[1]
+        at = (column, row) if self.extent.transposed else (row, column)
+        return self.start[0] + at[0] * self.stride[0], self.start[1] + at[1] * self.stride[1]
 
 
 def receptive_field(model: Model, layer: str, *, size: tuple[int, int] | None = None) -> ReceptiveField:
@@ -130,9 +136,9 @@ def _field(name: str, traced: Graph, extent: Extent) -> ReceptiveField:
         size=(rows.size, columns.size),
         stride=(_stride(rows), _stride(columns)),
         start=(rows.start, columns.start),
-        map_size=(len(rows.low), len(columns.low)),
+        map_size=(len(columns.low), len(rows.low)) if extent.transposed else (len(rows.low), len(columns.low)),
         image_size=traced.size,
-        exact=extent.exact,
+        exact=extent.exact and not (rows.folded or columns.folded),
         notes=extent.notes,
         extent=extent,
     )

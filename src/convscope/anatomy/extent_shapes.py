@@ -1,0 +1,180 @@
+"""Calls that move, join, cut or drop dimensions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+import torch
+
+from convscope.anatomy.extent import Axis, Extent
+from convscope.anatomy.extent_call import Call
+from convscope.probe import Ref
+
+
+def reduction(call: Call) -> Extent:
+    """Mean, sum, maximum and the like along dimensions."""
+    rank = len(call.input_shape())
+    dims = call.argument("dim")
+    reduced = {int(dim) % rank for dim in ([dims] if isinstance(dims, int) else dims or range(rank))}
+    keep = bool(call.argument("keepdim", default=False))
+
+    def join(axis: Axis, dim: int) -> Axis:
+        if dim in reduced:
+            return replace(axis.everything(keep=False), dim=dim if keep else None)
+        return axis if keep else replace(axis, dim=dim - sum(other < dim for other in reduced))
+
+    whole = any(axis.dim in reduced and len(axis.low) > 1 for axis in call.first.axes)
+    return call.first.along(join, *(("global pooling",) if whole else ()))
+
+
+def reshape(call: Call) -> Extent:
+    """View, flatten, unflatten: a dimension survives where the new shape has it at the same place."""
+    before, after = call.input_shape(), call.shape
+
+    def fold(axis: Axis, dim: int) -> Axis:
+        ahead = math.prod(before[:dim])
+        same = [d for d, extent in enumerate(after) if extent == before[dim] and math.prod(after[:d]) == ahead]
+        if same:
+            return replace(axis, dim=same[-1])
+        return replace(axis.everything(keep=False), folded=axis.folded or len(axis.low) > 1)
+
+    found = call.first.along(fold)
+    if len(after) > len(before) and any(axis.folded for axis in found.axes):
+        return found.noted("positions folded and unfolded: not followed, taken to see all that was folded", exact=False)
+    return found
+
+
+def permute(call: Call) -> Extent:
+    """Dimensions in another order, however that is spelled: the call is shown a tensor with numbered dimensions."""
+    numbered = torch.empty(tuple(range(1, len(call.shape) + 1)), device="meta")
+    order = [extent - 1 for extent in call.step.function(numbered, *call.step.args[1:], **call.step.kwargs).shape]
+    return call.first.moved(order.index)
+
+
+def unsqueeze(call: Call) -> Extent:
+    """A new dimension of length 1."""
+    at = int(call.argument("dim")) % len(call.shape)
+    return call.first.moved(lambda dim: dim + (dim >= at))
+
+
+def squeeze(call: Call) -> Extent:
+    """Dimensions of length 1 dropped."""
+    shape = call.input_shape()
+    dims = call.argument("dim", range(len(shape)))
+    asked = {int(dim) % len(shape) for dim in ([dims] if isinstance(dims, int) else dims)}
+    gone = {dim for dim in asked if shape[dim] == 1}
+    return call.first.moved(lambda dim: None if dim in gone else dim - sum(other < dim for other in gone))
+
+
+def cut(call: Call) -> Extent:
+    """``x[..., start:end:step]`` along one dimension."""
+    dim, step = int(call.argument("dim", 0)) % len(call.input_shape()), int(call.argument("step", 1))
+    start, end = call.argument("start"), call.argument("end")
+    if isinstance(start, Ref) or isinstance(end, Ref):
+        return call.unknown()
+    return _picked(call.first, dim, range(call.input_shape()[dim])[start:end:step])
+
+
+def select(call: Call) -> Extent:
+    """``x[..., index]``: one index of a dimension, which goes."""
+    shape = call.input_shape()
+    dim, index = int(call.argument("dim")) % len(shape), call.argument("index")
+    if isinstance(index, Ref):
+        return call.unknown()
+    picked = _picked(call.first, dim, range(index % shape[dim], index % shape[dim] + 1))
+    return picked.moved(lambda old: None if old == dim else old - (old > dim))
+
+
+def _picked(extent: Extent, dim: int, index: range) -> Extent:
+    def pick(axis: Axis, own: int) -> Axis:
+        if own != dim:
+            return axis
+        return axis.window(np.array(index, dtype=np.int64)[:, None], grow=0, shift=float(index.start), scale=float(index.step))
+
+    return extent.along(pick)
+
+
+def split(call: Call) -> Extent:
+    """Pieces, told apart by getitem; along channels all of them see the same."""
+    dim = int(call.argument("dim", 0)) % len(call.input_shape())
+    if any(axis.dim == dim for axis in call.first.axes):
+        return call.unknown()
+    return call.first.moved(lambda old: old - (old > dim)) if call.step.op == "unbind" else call.first
+
+
+def concatenate(call: Call) -> Extent:
+    """Joined along channels, what positions see is joined; along an image axis, positions follow each other."""
+    dim = int(call.argument("dim", 0)) % len(call.shape)
+    tensors = call.argument("tensors")
+    parts = [call.known[item.name] for item in tensors if item.name in call.known]
+    along = [axis.dim for axis in parts[0].axes]
+    if dim not in along:
+        return reduce(Extent.union, parts)
+    if len(parts) < len(tensors) or any([axis.dim for axis in part.axes] != along for part in parts):
+        return call.unknown()  # constants among the positions
+    which = along.index(dim)
+    across = [part.axes[1 - which] for part in parts]
+    axes = [_lined_up([part.axes[which] for part in parts]), reduce(Axis.union, across)]
+    found = replace(parts[0], rows=axes[which], columns=axes[1 - which])
+    found = found.noted(*(note for part in parts for note in part.notes), exact=all(part.exact for part in parts))
+    if all(axes[1].within(axis) for axis in across):
+        return found
+    return found.noted("maps with different fields joined along an image axis: boxes may be too large", exact=False)
+
+
+def _lined_up(pieces: Sequence[Axis]) -> Axis:
+    low, high = (np.concatenate([getattr(piece, end) for piece in pieces]) for end in ("low", "high"))
+    return replace(pieces[0], low=low, high=high, size=max(piece.size for piece in pieces))
+
+
+def stack(call: Call) -> Extent:
+    """Joined along a new dimension."""
+    at = int(call.argument("dim", 0)) % len(call.shape)
+    return reduce(Extent.union, (call.known[name].moved(lambda dim: dim + (dim >= at)) for name in call.operands))
+
+
+def exchanged(call: Call) -> Extent:
+    """Flip and roll: indices are exchanged along dimensions."""
+    rank = len(call.shape)
+    dims = [int(dim) % rank for dim in call.argument("dims") or []]
+    if call.step.op == "roll" and not dims:
+        return call.unknown()
+    shifts = dict(zip(dims, call.argument("shifts") or [0] * len(dims), strict=True))
+
+    def exchange(axis: Axis, dim: int) -> Axis:
+        if dim not in shifts:
+            return axis
+        index = np.arange(len(axis.low))
+        order = index[::-1] if call.step.op == "flip" else np.roll(index, shifts[dim])
+        return replace(axis, low=axis.low[order], high=axis.high[order])
+
+    return call.first.along(exchange)
+
+
+def pixel_shuffle(call: Call) -> Extent:
+    """Channels become positions within each position."""
+    factor = int(call.argument("upscale_factor"))
+
+    def spread(axis: Axis, _: int) -> Axis:
+        taps = np.arange(len(axis.low) * factor)[:, None] // factor
+        return axis.window(taps, grow=0, shift=0.5 / factor - 0.5, scale=1 / factor)
+
+    return call.first.along(spread)
+
+
+def pixel_unshuffle(call: Call) -> Extent:
+    """Neighboring positions become channels."""
+    factor = int(call.argument("downscale_factor"))
+
+    def gather(axis: Axis, _: int) -> Axis:
+        taps = np.arange(len(axis.low)).reshape(-1, factor)
+        return axis.window(taps, grow=factor - 1, shift=(factor - 1) / 2, scale=float(factor))
+
+    return call.first.along(gather)
+
+
+def same(call: Call) -> Extent:
+    """Positions stay where they are."""
+    return call.first
