@@ -105,7 +105,7 @@ LAYERS = [
     ("fc", MethodError, "layer 'fc' of net has output (3,), which has no positions to draw. Choose a layer with maps"),
     ("flat", MethodError, "layer 'flat' of net has output (8,), which has no positions to draw."),
     ("class:1", MethodError, "a class activation map weighs all channels of a layer, got 'class:1'. Give 'output'."),
-    ("conv2~1", AddressError, "layer 'conv2' of net runs 1 times: calls ~0 to ~0, got ~1."),
+    ("conv2~1", AddressError, "layer 'conv2' of net runs once: its call is ~0, got ~1."),
     ((), MethodError, "layer=() names no layer. Give one, several, or None for the suggested one."),
 ]
 

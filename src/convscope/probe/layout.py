@@ -74,9 +74,8 @@ class Layout:
             )
         call = count - 1 if address.call is None else address.call
         if call >= count:
-            raise AddressError(
-                f"layer {address.layer!r} of {model.name} runs {count} times: calls ~0 to ~{count - 1}, got ~{call}."
-            )
+            known = f"runs {count} times: calls ~0 to ~{count - 1}" if count > 1 else "runs once: its call is ~0"
+            raise AddressError(f"layer {address.layer!r} of {model.name} {known}, got ~{call}.")
         return Address(address.layer, call)
 
     def name(self, tap: Address) -> str:

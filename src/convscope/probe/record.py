@@ -83,7 +83,9 @@ def replaced(model: Model, images: Images, replacements: Mapping[str, Tensor]) -
             value = values[tap].to(current)
             if value.shape[1:] != current.shape[1:] or len(value) not in (1, batch):
                 expected = ", ".join(map(str, (batch, *current.shape[1:])))
-                raise ModelError(f"replacement for {tap} has shape {tuple(value.shape)}; expected ({expected}).")
+                raise ModelError(
+                    f"replacement for {known.name(tap)} has shape {tuple(value.shape)}; expected ({expected})."
+                )
             return value.expand_as(current).clone()
 
         shared = images.expand(batch, -1, -1, -1)
