@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from convscope.anatomy import activation_maps as activation_maps
     from convscope.anatomy import effective_receptive_field as effective_receptive_field
     from convscope.anatomy import field as field
-    from convscope.anatomy import effective_receptive_field as effective_receptive_field
-    from convscope.anatomy import field as field
     from convscope.anatomy import filters as filters
     from convscope.anatomy import receptive_field as receptive_field
-    from convscope.anatomy import unit_health as unit_health
     from convscope.anatomy import summarize as summarize
     from convscope.anatomy import unit_health as unit_health
     from convscope.attribution import METHODS as METHODS
@@ -50,8 +47,6 @@ _HOMES = {
     "explain": ("convscope.page", "explain"),
     "Explanation": ("convscope.results", "Explanation"),
     "field": ("convscope.anatomy", "field"),
-    "effective_receptive_field": ("convscope.anatomy", "effective_receptive_field"),
-    "field": ("convscope.anatomy", "field"),
     "filters": ("convscope.anatomy", "filters"),
     "load": ("convscope.model", "load"),
     "method": ("convscope.attribution", "method"),
@@ -67,7 +62,6 @@ _HOMES = {
     "save": ("convscope.store", "save"),
     "summarize": ("convscope.anatomy", "summarize"),
     "target": ("convscope.probe", "target"),
-    "unit_health": ("convscope.anatomy", "unit_health"),
     "unit_health": ("convscope.anatomy", "unit_health"),
     "write": ("convscope.page", "write"),
 }
