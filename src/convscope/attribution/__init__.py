@@ -6,6 +6,7 @@ Adding a method: one file, one line in ``METHODS``, one row in the contract test
 from collections.abc import Mapping
 
 from convscope.attribution.cam_original import CAM
+from convscope.attribution.contract import AttributionMethod
 from convscope.attribution.deconvnet import Deconvnet
 from convscope.attribution.eigen_cam import EigenCAM
 from convscope.attribution.expected_gradients import ExpectedGradients
@@ -19,9 +20,9 @@ from convscope.attribution.hires_cam import HiResCAM
 from convscope.attribution.input_x_gradient import InputXGradient
 from convscope.attribution.integrated_gradients import IntegratedGradients
 from convscope.attribution.layer_cam import LayerCAM
-from convscope.attribution.method import AttributionMethod
+from convscope.attribution.parsing import parse_method, split_methods
 from convscope.attribution.smooth_grad import SmoothGrad
-from convscope.attribution.spelling import parse_method, spell, split_methods
+from convscope.attribution.spelling import spell
 from convscope.attribution.var_grad import VarGrad
 from convscope.attribution.xgrad_cam import XGradCAM
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convscope.anatomy import MapLayout, map_layout, suggest_cam_layer
-from convscope.attribution.method import Raw
+from convscope.attribution.contract import Raw
 from convscope.errors import MethodError
 from convscope.image import place as spread
 from convscope.model import Address, Model, parse

@@ -10,7 +10,7 @@ from torch import Tensor
 from convscope.anatomy import extents
 from convscope.anatomy.map_layout import MapLayout
 from convscope.attribution.cam import Upsampling, place, positive_share
-from convscope.attribution.method import AttributionMethod, Raw
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.errors import MethodError
 from convscope.model import OUTPUT, Address, Model
 from convscope.probe import BatchTarget, Graph, graph, layout

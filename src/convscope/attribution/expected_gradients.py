@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from convscope.attribution.baseline import baseline_images
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.integrated_gradients import completeness
-from convscope.attribution.method import AttributionMethod, Raw
 from convscope.attribution.path import chunk_size, chunks
 from convscope.errors import MethodError
 from convscope.model import Model

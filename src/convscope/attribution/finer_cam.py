@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import torch
 
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.grad_cam import GradCAM
-from convscope.attribution.method import AttributionMethod, Raw
 from convscope.errors import MethodError
 from convscope.model import OUTPUT, Address, Model
 from convscope.probe import BatchTarget, layout, observe, target

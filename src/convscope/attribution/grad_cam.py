@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convscope.attribution.cam import CamOptions, Layers, Upsampling, gradient_cam
-from convscope.attribution.method import AttributionMethod, Raw
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.model import Model
 from convscope.probe import BatchTarget
 from convscope.results import Reduction

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from convscope.attribution.method import AttributionMethod, Raw
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.rectified import rectified_gradient
 from convscope.model import Model
 from convscope.probe import BatchTarget

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 
 from convscope.attribution.cam import Layers, Upsampling
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.grad_cam import GradCAM
 from convscope.attribution.guided_backprop import GuidedBackprop
-from convscope.attribution.method import AttributionMethod, Raw
 from convscope.model import Model
 from convscope.probe import BatchTarget
 from convscope.results import Reduction

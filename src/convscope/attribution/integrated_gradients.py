@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from convscope.attribution.baseline import Baseline, baseline_images
-from convscope.attribution.method import AttributionMethod, Raw
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.path import chunk_size, chunks, on_path
 from convscope.errors import MethodError
 from convscope.model import Model

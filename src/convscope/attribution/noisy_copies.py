@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.attribution.method import AttributionMethod, Raw
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.path import chunk_size, chunks
 from convscope.errors import MethodError
 from convscope.model import Model

@@ -2,7 +2,7 @@
 
 from torch.autograd.graph import Node
 
-from convscope.attribution.method import Raw
+from convscope.attribution.contract import Raw
 from convscope.model import Model
 from convscope.probe import BatchTarget, Coverage, hook_rectifiers, input_gradient
 from convscope.probe.rectifier import Rule

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import torch
 
+from convscope.attribution.contract import AttributionMethod, Raw
 from convscope.attribution.gradient import Gradient
-from convscope.attribution.method import AttributionMethod, Raw
 from convscope.attribution.noisy_copies import check_noise, noisy_maps
 from convscope.model import Model
 from convscope.probe import BatchTarget, score
