@@ -46,7 +46,7 @@ def field(
         >>> from convscope.model import load
         >>> seen = field(load("torchvision:resnet18", weights=None), "layer2.0.conv1@0,0").boxes[-1]
         >>> seen.size, seen.stride, seen.box
-        ((47.0, 47.0), (8.0, 8.0), (0, 0, 24, 24))
+        ((51.0, 51.0), (8.0, 8.0), (0, 0, 26, 26))
     """
     started = time.perf_counter()
     unit, own = find_unit(model, address)
