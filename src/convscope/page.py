@@ -10,9 +10,9 @@ import torch
 
 from convscope.attribution import AttributionMethod, method, spell
 from convscope.audit import trust as measure_trust
-from convscope.errors import ImageError, MethodError, ModelError
+from convscope.errors import ImageError, MethodError, ModelError, TargetError
 from convscope.model import OUTPUT, Fit, Model, Pictures, Progress, cast, gather, load, made
-from convscope.probe import TargetLike, layout, record
+from convscope.probe import Target, TargetLike, layout, record
 from convscope.report import html, png
 from convscope.results import Answer, Attribution, Explanation, Trust
 from convscope.shapes import Images
@@ -126,43 +126,47 @@ def write(explanation: Explanation, out: str | Path, formats: Iterable[str] = FO
     return [*(folder / name for name in views), folder / "arrays.npz", folder / "manifest.json"]
 
 
-def rerun(result: Explanation, model: Model | None = None) -> Explanation:
+def rerun(result: Explanation, model: Model | None = None, *, target: TargetLike | None = None) -> Explanation:
     """Make a page again from its own pictures and provenance; bit for bit the same on the same machine.
 
     Args:
         result: such as ``convscope.store.load`` returns.
         model: needed only for a network that was made in Python.
+        target: needed only for targets that were made in Python, such as directions.
 
     Raises:
         ModelError: the network cannot be found again, or its weights are not those of the result.
+        TargetError: a target was made in Python and is not given.
     """
-    made = result.provenance
+    then = result.provenance
     if model is None:
-        if not made.origin:
+        if not then.origin:
             raise ModelError(
-                f"{made.model!r} was made in Python, so its name leads nowhere. Give it: rerun(result, model)."
+                f"{then.model!r} was made in Python, so its name leads nowhere. Give it: rerun(result, model)."
             )
-        model = load(made.origin, **made.options.get("origin_options", {}))
-    precision = made.options.get("dtype")
+        model = load(then.origin, device=then.device, **then.options.get("origin_options", {}))
+    if target is None and any("direction(" in name for name in then.targets):
+        raise TargetError(f"{then.targets[0]!r} was made in Python. Give it: rerun(result, model, target=...).")
+    precision = then.options.get("dtype")
     dtype = None if precision is None else getattr(torch, precision)
     runner = model if dtype is None else cast(model, dtype)
-    if runner.digest != made.weights_digest:
+    if runner.digest != then.weights_digest:
         raise ModelError(
-            f"the weights of {model.name} have digest {runner.digest}, the result was made with {made.weights_digest}. "
+            f"the weights of {model.name} have digest {runner.digest}, the result was made with {then.weights_digest}. "
             "Load the weights it was made with, or explain the pictures anew."
         )
     threads = torch.get_num_threads()
-    torch.set_num_threads(made.threads)  # the last bits of a sum depend on how it is split
+    torch.set_num_threads(then.threads)  # the last bits of a sum depend on how it is split
     try:
         again = explain(
             model,
             result.images,
-            target=list(made.targets),
-            methods=made.options["methods"],
-            seed=made.seed,
+            target=list(then.targets) if target is None else target,
+            methods=then.options["methods"],
+            seed=then.seed,
             dtype=dtype,
-            trust=made.options["trust"],
-            top=made.options["top"],
+            trust=then.options["trust"],
+            top=then.options["top"],
         )
     finally:
         torch.set_num_threads(threads)
@@ -215,8 +219,13 @@ def _column(
     for first in range(0, len(images), TOGETHER):
         rows = slice(first, first + TOGETHER)
         part = item(model, images[rows], targets[rows], seed=seed, dtype=dtype)
+        # "class:top" is settled now; a target made in Python is more than its name.
+        settled = [
+            asked if isinstance(asked, Target) else name
+            for asked, name in zip(targets[rows], part.targets, strict=True)
+        ]
         parts.append(part)
-        cards.extend(measure_trust(item, runner, part, randomize=randomize))
+        cards.extend(measure_trust(item, runner, part, targets=settled, randomize=randomize))
     return _joined(parts), tuple(cards)
 
 

@@ -4,28 +4,44 @@ The first step of the cascading parameter randomization of Adebayo et al. 2018 (
 stays the same when the layer that makes the decision is random cannot explain the decision.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from convscope.attribution import AttributionMethod
 from convscope.errors import ModelError
 from convscope.model import Address, Model
-from convscope.probe import BatchTarget, batch_target, graph, layout, parameters_as, untouched
+from convscope.probe import BatchTarget, Target, batch_target, graph, layout, parameters_as, untouched
 from convscope.results import Attribution
 from convscope.shapes import ChannelMaps
 
 
-def randomized_values(method: AttributionMethod, model: Model, result: Attribution, *, seed: int = 0) -> ChannelMaps:
+def randomized_values(
+    method: AttributionMethod,
+    model: Model,
+    result: Attribution,
+    *,
+    targets: Sequence[str | Target] | None = None,
+    seed: int = 0,
+) -> ChannelMaps:
     """Run a method again on a result's images and targets, with random weights in the layer before the target.
 
     The weights are drawn from a normal distribution with the mean and standard deviation of the trained ones, biases
     stay. Returns raw values (n, k, h, w).
+
+    Args:
+        method: that made the result.
+        model: that it was made on.
+        result: the maps.
+        targets: one per image, where their names do not say all (directions); by default those of the result.
+        seed: of the random weights.
 
     Raises:
         ModelError: no layer with weights leads to the target.
     """
     generator = torch.Generator().manual_seed(seed)
     with untouched(model):
-        question = batch_target(model, result.images, list(result.targets))
+        question = batch_target(model, result.images, list(targets or result.targets))
         layer = last_layer(model, question)
         weight = model.module.get_parameter(f"{layer}.weight")
         noise = torch.randn(weight.shape, generator=generator).to(weight) * weight.std() + weight.mean()

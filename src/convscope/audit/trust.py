@@ -9,6 +9,7 @@ from convscope.audit.randomization import randomized_values
 from convscope.audit.rank_correlation import rank_correlation
 from convscope.image import edges, gaussian_blur
 from convscope.model import Model
+from convscope.probe import Target
 from convscope.results import Attribution, Trust, reduce_channels
 
 COARSE = 0.01
@@ -16,13 +17,21 @@ COARSE = 0.01
 do so within a pixel or two, which a comparison pixel by pixel would miss."""
 
 
-def trust(method: AttributionMethod, model: Model, result: Attribution, *, randomize: bool = True) -> tuple[Trust, ...]:
+def trust(
+    method: AttributionMethod,
+    model: Model,
+    result: Attribution,
+    *,
+    targets: Sequence[str | Target] | None = None,
+    randomize: bool = True,
+) -> tuple[Trust, ...]:
     """Measure how far to believe each map of a result.
 
     Args:
         method: that made the result.
         model: that it was made on.
         result: the maps.
+        targets: one per image, where their names do not say all (directions); by default those of the result.
         randomize: whether to run the method once more on the network with a random last layer, which takes as long as
             the first run.
     """
@@ -32,7 +41,7 @@ def trust(method: AttributionMethod, model: Model, result: Attribution, *, rando
     like_edges = rank_correlation(traced, sketched)
     same = None
     if randomize:
-        other = reduce_channels(randomized_values(method, model, result), result.reduction).abs()
+        other = reduce_channels(randomized_values(method, model, result, targets=targets), result.reduction).abs()
         same = rank_correlation(size, other)
     completeness = result.facts.get("completeness_error")
     return tuple(
