@@ -51,16 +51,24 @@ def positive(module: nn.Module, seed: int = 0) -> nn.Module:
 
 def seen_box(value: Tensor, inputs: Tensor, row: int, column: int) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) of the pixels that change one position of (1, c, h, w); all zero if none does."""
-    weights = torch.rand(value.shape[1], generator=torch.Generator().manual_seed(row * 1000 + column)) + 0.5
-    score = (value[0, :, row, column] * weights.to(value)).sum()
-    if not score.requires_grad:
-        return 0, 0, 0, 0
-    (gradient,) = torch.autograd.grad(score, inputs, retain_graph=True, allow_unused=True)
+    return seen_boxes(value, inputs, [(row, column)], negligible=1e-13)[0]
+
+
+def seen_boxes(value, inputs, units, negligible=0.0):
+    """The boxes of several units in one backward pass: of the first in the first picture, and so on."""
+    weights = torch.rand(value.shape[1], generator=torch.Generator().manual_seed(0)).to(value) + 0.5
+    score = sum((value[index, :, row, column] * weights).sum() for index, (row, column) in enumerate(units))
+    gradient = None
+    if score.requires_grad:
+        (gradient,) = torch.autograd.grad(score, inputs, retain_graph=True, allow_unused=True)
     if gradient is None:
-        return 0, 0, 0, 0
-    size = gradient.abs().amax(dim=(0, 1))
-    seen = size > size.max() * 1e-13
-    rows, columns = seen.any(dim=1).nonzero().flatten().tolist(), seen.any(dim=0).nonzero().flatten().tolist()
+        return [(0, 0, 0, 0)] * len(units)
+    return [_box(one.abs().amax(dim=0), negligible) for one in gradient]
+
+
+def _box(size, negligible):
+    seen = size > size.max() * negligible
+    rows, columns = (seen.any(dim=1 - axis).nonzero().flatten().tolist() for axis in (0, 1))
     return (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1) if rows else (0, 0, 0, 0)
 
 
