@@ -103,8 +103,8 @@ class Graph:
                     outputs[scope] = step.name
         return {**outputs, (OUTPUT, 0): self.output}
 
-    def evaluate(self, model: Model, goals: Iterable[str], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute values from known ones, running only the steps that lie between.
+    def evaluate(self, model: Model, goals: Iterable[str], known: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Compute values from known ones, running only the steps that lie between: tensors, and sizes asked for.
 
         Args:
             model: whose parameters are used, as they are now; inside an ``untouched`` block.

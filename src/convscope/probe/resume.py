@@ -61,7 +61,8 @@ def resume_at(model: Model, images: Images, start: str, variants: Tensor) -> Ten
             traced.input: inputs.expand(count, -1, -1, -1),
             start: variants.to(model.device, model.dtype),
         }
-        return traced.evaluate(model, [traced.output], known)[traced.output]
+        logits: Tensor = traced.evaluate(model, [traced.output], known)[traced.output]
+        return logits
 
 
 def _shared(model: Model, traced: Graph, start: str, inputs: Tensor, count: int) -> dict[str, Tensor]:
