@@ -91,7 +91,9 @@ def _picked(extent: Extent, dim: int, index: range) -> Extent:
     def pick(axis: Axis, own: int) -> Axis:
         if own != dim:
             return axis
-        return axis.window(np.array(index, dtype=np.int64)[:, None], grow=0, shift=float(index.start), scale=float(index.step))
+        return axis.window(
+            np.array(index, dtype=np.int64)[:, None], grow=0, shift=float(index.start), scale=float(index.step)
+        )
 
     return extent.along(pick)
 

@@ -47,9 +47,7 @@ def _suggest(model: Model) -> str:
     if not maps or any(step.op in _ATTENTION for step in traced.steps):
         return _named(model, _before_last_attention(traced) or [(call.layer, call.call) for call in maps[-1:]])
     fitting = [
-        traced.layer_outputs[call.layer, call.call]
-        for call in maps
-        if (call.layer, call.call) in traced.layer_outputs
+        traced.layer_outputs[call.layer, call.call] for call in maps if (call.layer, call.call) in traced.layer_outputs
     ]
     fitting = [value for value in fitting if not _one_map_per_class(traced, value)]
     order = {step.name: index for index, step in enumerate(traced.steps)}
