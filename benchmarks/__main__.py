@@ -55,7 +55,7 @@ def _heading() -> str:
     cores = os.cpu_count()
     return (
         f"{when}, {platform.machine()} with {cores} cores, {torch.get_num_threads()} threads, {versions}.\n"
-        "224 × 224, one picture, float32; networks as they are loaded (parameters require gradients), the limit's frozen.\n"
+        "224 × 224, one picture, float32; networks as loaded (parameters require gradients), the limit's frozen.\n"
         "Medians over rounds in which the contestants take turns; in brackets the median ratio to the limit."
     )
 
