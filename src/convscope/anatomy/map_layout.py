@@ -4,6 +4,7 @@ Convolutional networks give (n, c, h, w). Some timm networks keep (n, h, w, c). 
 the tokens behind the class token and its like are a grid of patches.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,9 @@ from convscope.model import Address, Model
 from convscope.probe import graph, layout, value_of
 
 Kind = Literal["map", "channels last", "tokens"]
+
+_MOST_PREFIX = 16
+"""Class, distillation and register tokens that a grid of patches may be preceded by."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def _map(model: Model, tap: Address, shape: tuple[int, ...], image_size: tuple[i
             f"layer {layout(model).name(tap)!r} of {model.name} has output {shape[1:]}, which has no "
             "positions to draw. Choose a layer with maps; `convscope layers` lists them."
         )
-    even = _even("map", (shape[2], shape[3]), 0, image_size)
+    last = _is_channels_last(shape, image_size)
+    even = _even("channels last" if last else "map", shape[1:3] if last else shape[2:4], 0, image_size)
     try:
         value = value_of(graph(model, image_size), tap, model)
     except ModelError:
@@ -89,22 +94,33 @@ def _map(model: Model, tap: Address, shape: tuple[int, ...], image_size: tuple[i
     return MapLayout(kind, field.map_size, 0, field.start, (rows, columns), aligned=True)
 
 
+def _is_channels_last(shape: tuple[int, ...], image_size: tuple[int, int]) -> bool:
+    """Guess by the picture's aspect: (n, h, w, c) has it in the middle, and nothing like it at the end."""
+    return _has_aspect(shape[1:3], image_size, 1.1) and not _has_aspect(shape[2:4], image_size, 1.7)
+
+
+def _has_aspect(grid: tuple[int, ...], image_size: tuple[int, int], tolerance: float) -> bool:
+    ratio = (grid[0] / grid[1]) / (image_size[0] / image_size[1])
+    return 1 / tolerance <= ratio <= tolerance
+
+
 def _tokens(model: Model, tap: Address, shape: tuple[int, ...], image_size: tuple[int, int]) -> MapLayout:
-    tokens = shape[1]
-    grids = [call.shape[2:] for call in layout(model).calls if call.shape and len(call.shape) == 4]
-    own = model.spec.preprocessing.size
-    scaled = [tuple(round(extent * image_size[i] / own[i]) for i, extent in enumerate(grid)) for grid in grids]
-    fitting = [grid for grid in scaled if 1 < grid[0] * grid[1] <= tokens]
-    if not fitting or tokens - fitting[-1][0] * fitting[-1][1] > 16:
+    tokens, own = shape[1], model.spec.preprocessing.size
+    shapes = [call.shape for call in layout(model).calls if call.shape and len(call.shape) == 4]
+    grids = {s[1:3] if _is_channels_last(s, own) else s[2:4] for s in shapes}
+    scaled = {(round(g[0] * image_size[0] / own[0]), round(g[1] * image_size[1] / own[1])) for g in grids}
+    rows, columns = max((grid for grid in scaled if grid[0] * grid[1] <= tokens), key=math.prod, default=(0, 0))
+    prefix = tokens - rows * columns
+    if rows * columns < 2 or prefix > _MOST_PREFIX:
         raise MethodError(
             f"layer {layout(model).name(tap)!r} of {model.name} has {tokens} tokens, which fit no patch "
             "grid of the network. Choose another layer."
         )
-    rows, columns = fitting[-1]
-    return _even("tokens", (rows, columns), tokens - rows * columns, image_size)
+    return _even("tokens", (rows, columns), prefix, image_size)
 
 
-def _even(kind: Kind, grid: tuple[int, int], prefix: int, image_size: tuple[int, int]) -> MapLayout:
-    stride = (image_size[0] / grid[0], image_size[1] / grid[1])
+def _even(kind: Kind, grid: tuple[int, ...], prefix: int, image_size: tuple[int, int]) -> MapLayout:
+    rows, columns = grid
+    stride = (image_size[0] / rows, image_size[1] / columns)
     start = ((stride[0] - 1) / 2, (stride[1] - 1) / 2)
-    return MapLayout(kind, grid, prefix, start, stride, aligned=kind == "tokens")
+    return MapLayout(kind, (rows, columns), prefix, start, stride, aligned=kind == "tokens")

@@ -13,6 +13,7 @@ POOLING = {
     "adaptive_max_pool2d",
     "max_pool2d_with_indices",
     "dropout",
+    "feature_dropout",
     "flatten",
 }
 _ATTENTION = {"scaled_dot_product_attention", "softmax"}
@@ -44,12 +45,12 @@ def _suggest(model: Model) -> str:
     except ModelError:
         candidates = [call for call in maps if (call.shape or ())[1] != logits[1]]
         return _named(model, [(call.layer, call.call) for call in candidates[-1:]])
-    if not maps or any(step.op in _ATTENTION for step in traced.steps):
-        return _named(model, _before_last_attention(traced) or [(call.layer, call.call) for call in maps[-1:]])
+    if tokens := _before_last_attention(traced):
+        return _named(model, tokens)
     fitting = [
         traced.layer_outputs[call.layer, call.call] for call in maps if (call.layer, call.call) in traced.layer_outputs
     ]
-    fitting = [value for value in fitting if not _one_map_per_class(traced, value)]
+    fitting = [value for value in fitting if not _one_map_per_class(traced, value)] or fitting
     order = {step.name: index for index, step in enumerate(traced.steps)}
     values = sorted(
         {value for value in fitting if value in order and traced.by_name[value].op not in POOLING},
@@ -68,18 +69,18 @@ def _one_map_per_class(traced: Graph, value: str) -> bool:
 
 
 def _before_last_attention(traced: Graph) -> list[tuple[str, int]]:
+    """The layer calls that return the token normalization in front of the last attention; none in other networks."""
     order = {step.name: index for index, step in enumerate(traced.steps)}
-    last = max(
-        (index for step, index in ((step, order[step.name]) for step in traced.steps) if step.op in _ATTENTION),
-        default=0,
-    )
+    mixing = [step.name for step in traced.steps if step.op in _ATTENTION]
+    inside = [name for name in mixing if traced.output in traced.downstream([name]) - {name}]  # not the final softmax
+    last = max((order[name] for name in inside), default=0)
     norms = [
         (place, order[value])
         for place, value in traced.layer_outputs.items()
-        if value in order
-        and order[value] < last
+        if order.get(value, last) < last
         and traced.by_name[value].op == "layer_norm"
-        and len(traced.by_name[value].shape) == 3
+        and len(shape := traced.by_name[value].shape) == 3
+        and shape[0] == traced.batch  # or they are tokens of windows, not of the picture
     ]
     # Head-wise norms inside attention have the same rank but are nested in it; the outermost comes first.
     newest = max((index for _, index in norms), default=-1)
