@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.errors import ImageError, MissingExtra
+from convscope.errors import ImageError, MissingExtraError
 from convscope.image import read_frames
 
 
@@ -72,7 +72,7 @@ def test_without_pyav_the_line_that_installs_it_is_given(clip, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingExtra, match=r"pip install 'convscope\[video\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'convscope\[video\]'"):
         read_frames(clip)
 
 
