@@ -1,12 +1,13 @@
 # One verb per line. `make demo` and `make test` do everything on a fresh machine; CI runs the same.
 .DELETE_ON_ERROR:
 PYTHON ?= python3
+OUT ?= demo
 BIN := .venv/bin
 
 .PHONY: demo test check docs gallery bench clean
 
 demo: .venv/installed  ## explain a bundled photograph with the bundled network and print where the page is
-	$(BIN)/convscope explain sample:cat --out demo
+	$(BIN)/convscope explain sample:cat --out $(OUT)
 
 test: check .venv/installed-test  ## every check and test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
