@@ -346,7 +346,7 @@ WRONG = {
         "same",
         (1, 3, 6, 7),
         (1, 4, 6, 7),
-        r"^layer 'same~0' of net computes nothing of its own \(an identity\?\)",
+        r"^layer 'same' of net computes nothing of its own \(an identity\?\)",
     ),
 }
 

@@ -5,7 +5,7 @@ at the picture's border), and the nominal grid (size, stride, center of index 0)
 never mix in the calls of a convolutional network, so the box of a position is the product of its two intervals.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +29,8 @@ class Axis:
         stride: pixels between the centers of neighboring indices.
         start: center of index 0, in pixels; may be negative.
         pixels: number of input pixels along this axis.
-        folded: positions were folded into another dimension (``flatten``): together they see what the one entry says,
-            each alone may see less.
+        folded: where ``dim`` is None, the dimension into which the positions were folded (``flatten``): together they
+            see what the one entry says, each alone may see less. None where there are no such positions.
     """
 
     dim: int | None
@@ -40,7 +40,7 @@ class Axis:
     stride: float
     start: float
     pixels: int
-    folded: bool = False
+    folded: int | None = None
 
     @staticmethod
     def of_input(dim: int, pixels: int) -> "Axis":
@@ -78,9 +78,9 @@ class Axis:
         count = len(self.low)
         size = self.size if count == 1 else np.inf
         if keep:
-            return replace(self, low=np.repeat(low, count), high=np.repeat(high, count), size=size, folded=False)
+            return replace(self, low=np.repeat(low, count), high=np.repeat(high, count), size=size, folded=None)
         start = self.start + (count - 1) / 2 * self.stride
-        return replace(self, dim=None, low=low, high=high, size=size, start=start, folded=False)
+        return replace(self, dim=None, low=low, high=high, size=size, start=start, folded=None)
 
     def union(self, other: "Axis") -> "Axis":
         """Join with the same axis of another operand; a single index is broadcast."""
@@ -98,8 +98,13 @@ class Axis:
             high=np.maximum(*(np.broadcast_to(axis.high, count) for axis in (self, other))),
             size=size,
             start=start,
-            folded=self.folded or other.folded,
+            folded=self.folded if self.folded is not None else other.folded,
         )
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether positions along this axis are told apart in some dimension."""
+        return self.folded is not None or (self.dim is not None and len(self.low) > 1)
 
     @property
     def blind(self) -> bool:
@@ -148,13 +153,27 @@ class Extent:
         return replace(self, rows=rows, columns=columns).noted(*notes)
 
     def moved(self, dims: Callable[[int], int | None]) -> "Extent":
-        """Rename the dimensions; one that goes to None is gone, and what its positions see is joined."""
+        """Rename the dimensions; one that goes to None is mixed away, and what its positions see is joined."""
 
-        def move(axis: Axis, dim: int) -> Axis:
-            target = dims(dim)
+        def move(axis: Axis) -> Axis:
+            if axis.folded is not None:
+                return replace(axis, folded=dims(axis.folded))
+            if axis.dim is None:
+                return axis
+            target = dims(axis.dim)
             return axis.everything(keep=False) if target is None else replace(axis, dim=target)
 
-        return self.along(move)
+        return replace(self, rows=move(self.rows), columns=move(self.columns))
+
+    def mixed(self, dims: Container[int]) -> "Extent":
+        """Let every index along these dimensions see what all of them see."""
+
+        def mix(axis: Axis) -> Axis:
+            if axis.folded in dims:
+                return replace(axis, folded=None)
+            return axis.everything(keep=True) if axis.dim in dims else axis
+
+        return replace(self, rows=mix(self.rows), columns=mix(self.columns))
 
     def noted(self, *notes: str, exact: bool = True) -> "Extent":
         """The same with notes or doubts added."""
@@ -167,9 +186,7 @@ class Extent:
             return flat[0].union(flat[1]).noted("joined with its own transpose: not followed", exact=False)
         joined = Extent(self.rows.union(other.rows), self.columns.union(other.columns), self.exact, self.notes)
         if self.overstates(other) or other.overstates(self):
-            joined = joined.noted(
-                "in one branch some units see nothing but padding: boxes may be too large", exact=False
-            )
+            joined = joined.noted("some units of a branch see only padding: boxes may be too large", exact=False)
         return joined.noted(*other.notes, exact=other.exact)
 
     def overstates(self, other: "Extent") -> bool:

@@ -52,6 +52,11 @@ class Call:
         return [name for name in dict.fromkeys(self.step.inputs) if name in self.known]
 
     @property
+    def alone(self) -> bool:
+        """Whether one argument alone depends on the picture, so that all others are constants."""
+        return sum(name in self.known for name in self.step.inputs) == 1
+
+    @property
     def first(self) -> Extent:
         """Extent of the first operand that depends on the picture."""
         return self.known[self.operands[0]]

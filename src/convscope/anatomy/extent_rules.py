@@ -5,12 +5,11 @@ are taken to see everything, and the extent says so.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial, reduce
 
 from convscope.anatomy import extent_shapes as shapes
 from convscope.anatomy import extent_windows as windows
-from convscope.anatomy.extent import Axis, Extent
+from convscope.anatomy.extent import Extent
 from convscope.anatomy.extent_call import Call, Rule
 from convscope.probe import Graph, Ref, Step
 
@@ -45,13 +44,9 @@ def _extremum(call: Call) -> Extent:
 
 
 def _linear(call: Call) -> Extent:
-    """All of the last dimension is mixed; for (n, features) that is all there is."""
-    if len(call.operands) > 1:
-        return call.unknown()
+    """The last dimension is mixed."""
     last = len(call.input_shape()) - 1
-    mixed = call.first.moved(lambda dim: None if dim == last else dim)
-    unfolded = [axis if last > 1 else replace(axis, folded=False) for axis in mixed.axes]
-    return replace(mixed, rows=unfolded[0], columns=unfolded[1])
+    return call.first.moved(lambda dim: None if dim == last else dim) if call.alone else call.unknown()
 
 
 def _product(call: Call) -> Extent:
@@ -61,14 +56,10 @@ def _product(call: Call) -> Extent:
 
 def _mixing(what: str, dims: Callable[[Call], Iterable[int]], call: Call) -> Extent:
     """Every output along some dimensions sees all inputs along them."""
-    mixed = {int(dim) % len(call.shape) for dim in dims(call)}
-
-    def mix(axis: Axis, dim: int) -> Axis:
-        return axis.everything(keep=True) if dim in mixed else axis
-
+    along = {int(dim) % len(call.shape) for dim in dims(call)}
     found = _pointwise(call)
-    touched = any(axis.dim in mixed and len(axis.low) > 1 for axis in found.axes)
-    return found.along(mix, *((what,) if touched else ()))
+    touched = any(axis.folded in along or (axis.dim in along and len(axis.low) > 1) for axis in found.axes)
+    return found.mixed(along).noted(*((what,) if touched else ()))
 
 
 def _instance_norm(call: Call) -> Extent:
@@ -78,7 +69,9 @@ def _instance_norm(call: Call) -> Extent:
 
 
 def _attention(call: Call) -> Extent:
-    return call.everything("attention", exact=True)
+    """Tokens, the last dimension but one, see all tokens; windows in the batch do not see each other."""
+    tokens = len(call.shape) - 2
+    return reduce(Extent.union, (call.known[name].mixed({tokens}) for name in call.operands)).noted("attention")
 
 
 _POINTWISE = """

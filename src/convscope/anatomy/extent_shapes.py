@@ -18,32 +18,46 @@ def reduction(call: Call) -> Extent:
     rank = len(call.input_shape())
     dims = call.argument("dim")
     reduced = {int(dim) % rank for dim in ([dims] if isinstance(dims, int) else dims or range(rank))}
-    keep = bool(call.argument("keepdim", default=False))
+    whole = any(axis.folded in reduced or (axis.dim in reduced and len(axis.low) > 1) for axis in call.first.axes)
+    notes = ("global pooling",) if whole else ()
+    if not call.argument("keepdim", default=False):
+        dropped = call.first.moved(lambda dim: None if dim in reduced else dim - sum(d < dim for d in reduced))
+        return dropped.noted(*notes)
 
     def join(axis: Axis, dim: int) -> Axis:
-        if dim in reduced:
-            return replace(axis.everything(keep=False), dim=dim if keep else None)
-        return axis if keep else replace(axis, dim=dim - sum(other < dim for other in reduced))
+        return replace(axis.everything(keep=False), dim=dim) if dim in reduced else axis
 
-    whole = any(axis.dim in reduced and len(axis.low) > 1 for axis in call.first.axes)
-    return call.first.along(join, *(("global pooling",) if whole else ()))
+    return call.first.mixed(reduced).along(join, *notes)
 
 
 def reshape(call: Call) -> Extent:
-    """View, flatten, unflatten: a dimension survives where the new shape has it at the same place."""
+    """View, flatten, unflatten: positions stay told apart, are folded into a longer dimension, or are split."""
     before, after = call.input_shape(), call.shape
 
-    def fold(axis: Axis, dim: int) -> Axis:
-        ahead = math.prod(before[:dim])
-        same = [d for d, extent in enumerate(after) if extent == before[dim] and math.prod(after[:d]) == ahead]
-        if same:
-            return replace(axis, dim=same[-1])
-        return replace(axis.everything(keep=False), folded=axis.folded or len(axis.low) > 1)
+    def move(axis: Axis) -> Axis:
+        dim = axis.dim if axis.folded is None else axis.folded
+        if dim is None:
+            return axis
+        to, into = _place(before, after, dim)
+        if axis.folded is not None:
+            return replace(axis, folded=into if to is None else to)
+        if to is not None:
+            return replace(axis, dim=to)
+        return replace(axis.everything(keep=False), folded=into if len(axis.low) > 1 else None)
 
-    found = call.first.along(fold)
-    if len(after) > len(before) and any(axis.folded for axis in found.axes):
-        return found.noted("positions folded and unfolded: not followed, taken to see all that was folded", exact=False)
+    found = replace(call.first, rows=move(call.first.rows), columns=move(call.first.columns))
+    if any(old.has_positions and not new.has_positions for old, new in zip(call.first.axes, found.axes, strict=True)):
+        return found.noted("positions split by a reshape: not followed, taken to see all of them", exact=False)
     return found
+
+
+def _place(before: tuple[int, ...], after: tuple[int, ...], dim: int) -> tuple[int | None, int | None]:
+    """Where a dimension is after a reshape, and which dimension of the new shape holds all of it; None for nowhere."""
+    ahead, length = math.prod(before[:dim]), before[dim]
+    starts = [math.prod(after[:d]) for d in range(len(after))]
+    around = [d for d, extent in enumerate(after) if starts[d] <= ahead and starts[d] * extent >= ahead * length]
+    same = [d for d in around if starts[d] == ahead and after[d] == length]
+    return (same[-1] if same else None), (around[-1] if around else None)
 
 
 def permute(call: Call) -> Extent:
@@ -83,6 +97,8 @@ def select(call: Call) -> Extent:
     dim, index = int(call.argument("dim")) % len(shape), call.argument("index")
     if isinstance(index, Ref):
         return call.unknown()
+    if any(axis.folded == dim for axis in call.first.axes):
+        return call.unknown()
     picked = _picked(call.first, dim, range(index % shape[dim], index % shape[dim] + 1))
     return picked.moved(lambda old: None if old == dim else old - (old > dim))
 
@@ -101,7 +117,7 @@ def _picked(extent: Extent, dim: int, index: range) -> Extent:
 def split(call: Call) -> Extent:
     """Pieces, told apart by getitem; along channels all of them see the same."""
     dim = int(call.argument("dim", 0)) % len(call.input_shape())
-    if any(axis.dim == dim for axis in call.first.axes):
+    if any(dim in (axis.dim, axis.folded) for axis in call.first.axes):
         return call.unknown()
     return call.first.moved(lambda old: old - (old > dim)) if call.step.op == "unbind" else call.first
 

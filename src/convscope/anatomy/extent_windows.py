@@ -33,7 +33,7 @@ def pooling(call: Call) -> Extent:
 
 def _window(call: Call, kernel: list[int], stride: Any, padding: Any, dilation: Any) -> Extent:  # noqa: ANN401 - see ``pair``
     ahead = len(call.shape) - len(kernel)  # dimensions that the window does not slide along
-    if len(call.operands) > 1 or any(axis.dim is not None and axis.dim < ahead for axis in call.first.axes):
+    if not call.alone or any(axis.dim is not None and axis.dim < ahead for axis in call.first.axes):
         return call.unknown()
 
     def slide(axis: Axis, dim: int) -> Axis:
@@ -62,7 +62,7 @@ def adaptive_pooling(call: Call) -> Extent:
 
 def transposed_convolution(call: Call) -> Extent:
     """Each input index paints a window of output indices."""
-    if len(call.operands) > 1:
+    if not call.alone:
         return call.unknown()
     kernel, ahead = call.input_shape(1)[2:], len(call.shape) - 2
     options = [call.argument(*named) for named in (("stride", 1), ("padding", 0), ("dilation", 1))]

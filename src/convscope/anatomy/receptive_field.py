@@ -138,7 +138,7 @@ def _field(name: str, traced: Graph, extent: Extent) -> ReceptiveField:
         start=(rows.start, columns.start),
         map_size=(len(columns.low), len(rows.low)) if extent.transposed else (len(rows.low), len(columns.low)),
         image_size=traced.size,
-        exact=extent.exact and not (rows.folded or columns.folded),
+        exact=extent.exact and rows.folded is None and columns.folded is None,
         notes=extent.notes,
         extent=extent,
     )

@@ -6,7 +6,7 @@ from torch import Tensor
 from convscope.errors import ModelError
 from convscope.model import Address, Model
 from convscope.probe.graph import Graph
-from convscope.probe.layout import layer_call
+from convscope.probe.layout import layer_call, layout
 from convscope.probe.trace import graph
 from convscope.probe.untouched import untouched
 from convscope.shapes import Images
@@ -91,7 +91,7 @@ def value_of(traced: Graph, tap: Address, model: Model) -> str:
     name = traced.layer_outputs.get((tap.layer, tap.call or 0))
     if name is None:
         raise ModelError(
-            f"layer {str(tap)!r} of {model.name} computes nothing of its own (an identity?). "
+            f"layer {layout(model).name(tap)!r} of {model.name} computes nothing of its own (an identity?). "
             "Choose the layer before or after it."
         )
     return name
