@@ -13,7 +13,7 @@ from published import LAYERS, Normalized, make
 
 from convscope.attribution import Gradient, method
 from convscope.attribution.eigen_cam import combine as eigen_cam
-from convscope.attribution.grad_cam_plus_plus import combine as grad_cam_plus_plus
+from convscope.attribution.grad_cam_plus_plus import GradCAMPlusPlus
 from convscope.model import Model, load, parse
 from convscope.probe import batch_target, layer_gradients, layout, untouched
 
@@ -156,7 +156,7 @@ class TestPytorchGradCam:
         activation, gradient = seen
         k = 1e6
         theirs = run(peer.GradCAMPlusPlus, (activation / k).numpy(), (gradient * k).numpy())
-        close(theirs, grad_cam_plus_plus(activation, gradient))
+        close(theirs, GradCAMPlusPlus().combine(activation, gradient))
 
     def test_eigen_cam_of_centered_activations(self, seen, run):
         """They center each channel first, the paper does not; and a singular vector has either sign."""
