@@ -356,8 +356,6 @@ def test_every_parameter_is_documented(name):
     text = METHODS[name].__doc__
     for parameter in fields(METHODS[name]):
         # where it is declared: in the method itself, or in what it shares with its kind
-        (owner,) = [
-            kind for kind in METHODS[name].__mro__ if parameter.name in kind.__dict__.get("__annotations__", {})
-        ]
+        (owner,) = [kind for kind in METHODS[name].__mro__ if parameter.name in inspect.get_annotations(kind)]
         assert f"{parameter.name}:" in owner.__doc__, parameter.name
     assert "arXiv:" in text or "doi:" in text
