@@ -3,6 +3,7 @@
 A method in ``METHODS`` without a row here, a twin in ``tests/twins`` or a page in ``docs/methods`` fails.
 """
 
+import inspect
 from dataclasses import FrozenInstanceError, dataclass, fields
 from pathlib import Path
 
