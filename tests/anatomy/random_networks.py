@@ -57,7 +57,7 @@ class Excite(nn.Module):
             "view": lambda: x.view(x.shape[0], CHANNELS, -1).mean(2),
             "rows": lambda: x.mean(2, keepdim=True).mean(3).squeeze(2),
         }[self.how]()
-        gate = torch.sigmoid(self.fc(pooled))
+        gate = 1 / (1 + self.fc(pooled))  # a sigmoid might saturate
         return (x + 1) * gate[:, :, None, None].expand_as(x)  # where nothing is, the gate still shows
 
 

@@ -3,11 +3,13 @@
 import re
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from torchvision.models import vgg
 
 from convscope.errors import AddressError, ModelError
 from convscope.model import OUTPUT
@@ -19,6 +21,8 @@ PUBLISHED = {
     "squeezenet1_1": {},
     "mobilenet_v3_small": {},
     "densenet121": {},
+    "vgg11_bn": {},
+    "tf_efficientnet_lite0": {},
 }
 each_published = pytest.mark.parametrize("name", PUBLISHED)
 
@@ -47,11 +51,20 @@ def published(wrap):
 
     def make(name):
         if name not in known:
-            net = _seeded(lambda: getattr(torchvision.models, name)(num_classes=10, **PUBLISHED[name]), (64, 64))
+            net = _seeded(lambda: _network(name), (64, 64))
             known[name] = wrap(net, size=(64, 64), mean=0.45, std=0.25, name=name)
         return known[name]
 
     return make
+
+
+def _network(name):
+    if not hasattr(torchvision.models, name):
+        return timm.create_model(name, num_classes=10)
+    if name == "vgg11_bn":  # with a small head in place of its hundred million weights
+        features = vgg.make_layers(vgg.cfgs["A"], batch_norm=True)
+        return nn.Sequential(features, nn.Flatten(), nn.Linear(512 * 2 * 2, 10))
+    return getattr(torchvision.models, name)(num_classes=10, **PUBLISHED[name])
 
 
 def close(found, expected):
@@ -106,6 +119,8 @@ MIDDLES = {
     "googlenet": ["maxpool1", "inception3b.branch2", "inception4a.branch4.1", "inception5b"],
     "squeezenet1_1": ["features.3.squeeze", "features.6.expand1x1", "features.12", "classifier.1"],
     "mobilenet_v3_small": ["features.0", "features.1.block.1.fc1", "features.4.block.2", "features.12", "classifier.1"],
+    "vgg11_bn": ["0.3", "0.15", "0.26"],
+    "tf_efficientnet_lite0": ["conv_stem", "blocks.1.0.conv_dw", "blocks.4.1.bn2", "blocks.5.3", "conv_head"],
     "densenet121": ["features.conv0", "features.denseblock1.denselayer2", "features.denseblock3", "features.norm5"],
 }
 

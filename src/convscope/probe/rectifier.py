@@ -111,7 +111,8 @@ def hook_rectifiers(root: Node, rule: Rule) -> Coverage:
     return coverage
 
 
-def _nodes(root: Node) -> list[Node]:
+def _nodes(root: Node) -> list[Any]:
+    """All nodes behind a root; those of extensions and of Python functions are no ``Node`` to Python."""
     seen = {root}
     stack = [root]
     while stack:
@@ -122,11 +123,12 @@ def _nodes(root: Node) -> list[Node]:
     return list(seen)
 
 
-def _kind(node: Node) -> str:
-    return re.sub(r"Backward\d*$", "", node.name().rsplit("::", 1)[-1])
+def _kind(node: Any) -> str:  # noqa: ANN401 - see ``_nodes``
+    name: str = node.name().rsplit("::", 1)[-1]
+    return re.sub(r"Backward\d*$", "", name)
 
 
-def _hides(node: Any, kind: str) -> str:  # noqa: ANN401 - a Node, or what extensions and Python put into the graph
+def _hides(node: Any, kind: str) -> str:  # noqa: ANN401 - see ``_nodes``
     """Say what a node may hide; an empty string if nothing."""
     if kind in _HIDING:
         return _HIDING[kind]
