@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from convscope.attribution import GradCAM, Gradient, method
+from convscope.attribution.contract import PER_PIXEL
 from convscope.image import SAMPLES, read, sample_path, to_input
 from convscope.model import load
 from convscope.probe import direction
@@ -51,8 +52,9 @@ def test_double_precision_is_more_exact_and_the_network_stays_as_it_is(small_mod
 
 
 def test_the_networks_own_precision_is_nothing_to_state(small_model, pictures):
-    result = Gradient()(small_model, pictures(1, 3, 16, 16), "class:1", dtype=torch.float32)
-    assert result.facts == {}
+    images = pictures(1, 3, 16, 16)
+    result = Gradient()(small_model, images, "class:1", dtype=torch.float32)
+    assert result.facts == Gradient()(small_model, images, "class:1").facts == {"unit": PER_PIXEL}
 
 
 @pytest.mark.parametrize("target", ["class:top", "class:1 - class:2", "direction", ["class:1", "conv2:0"]])

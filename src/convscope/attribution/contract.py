@@ -21,6 +21,9 @@ from convscope.probe import BatchTarget, TargetLike, batch_target, untouched
 from convscope.results import Attribution, Provenance, Reduction
 from convscope.shapes import Cells, ChannelMaps, Images, Scores
 
+PER_PIXEL = "target per unit of a [0, 1] pixel"
+"""The unit of a gradient by the picture; methods that state no other are in units of the target."""
+
 
 @dataclass(frozen=True, eq=False)
 class Raw:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from convscope.attribution.contract import AttributionMethod, Raw
+from convscope.attribution.contract import PER_PIXEL, AttributionMethod, Raw
 from convscope.model import Model
 from convscope.probe import BatchTarget, input_gradient
 from convscope.results import Reduction
@@ -34,4 +34,4 @@ class Gradient(AttributionMethod):
         """Compute raw maps: one forward and one backward pass."""
         del generator
         gradient, scores = input_gradient(model, images, question)
-        return Raw(gradient, scores)
+        return Raw(gradient, scores, facts={"unit": PER_PIXEL})

@@ -47,5 +47,10 @@ class GuidedGradCAM(AttributionMethod):
             fine.scores,
             layers=coarse.layers,
             cells=coarse.cells,
-            facts={**coarse.facts, **fine.facts, **({"note": "; ".join(notes)} if notes else {})},
+            facts={
+                **coarse.facts,
+                **fine.facts,
+                "unit": "guided gradient × Grad-CAM",
+                **({"note": "; ".join(notes)} if notes else {}),
+            },
         )

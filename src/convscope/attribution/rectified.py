@@ -2,7 +2,7 @@
 
 from torch.autograd.graph import Node
 
-from convscope.attribution.contract import Raw
+from convscope.attribution.contract import PER_PIXEL, Raw
 from convscope.model import Model
 from convscope.probe import BatchTarget, Coverage, hook_rectifiers, input_gradient
 from convscope.probe.rectifier import Rule
@@ -18,7 +18,7 @@ def rectified_gradient(model: Model, images: Images, question: BatchTarget, rule
 
     gradient, scores = input_gradient(model, images, question, prepare=prepare)
     (coverage,) = covered
-    facts: dict[str, object] = {"coverage": coverage.text}
+    facts: dict[str, object] = {"unit": PER_PIXEL, "coverage": coverage.text}
     if coverage.smooth:
         facts["note"] = (
             f"no paper defines {rule} for {', '.join(coverage.smooth)}; see the documentation for the rule used"

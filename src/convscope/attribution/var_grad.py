@@ -72,4 +72,5 @@ class VarGrad(AttributionMethod):
             squares[index] = squares.get(index, 0) + square + delta.square() * count * chunk / (count + chunk)
             counts[index] = count + chunk
         variance = torch.stack(list(squares.values())) / (self.samples - 1)
-        return Raw(variance, scores, layers=copy.raw.layers, facts=copy.facts)
+        facts = {**copy.facts, "unit": f"({copy.facts.get('unit', 'target')})²"}
+        return Raw(variance, scores, layers=copy.raw.layers, facts=facts)
