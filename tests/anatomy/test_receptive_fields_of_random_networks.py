@@ -29,6 +29,7 @@ def forests(draw):
     return size, [draw(networks(size)) for _ in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @settings(
     max_examples=52,

@@ -99,7 +99,7 @@ def test_wrappers_keep_what_a_reader_needs_to_know(pooled, pictures):
     guided = method("smooth_grad(guided_backprop, samples=2)")(model, images, "class:1")
     assert guided.facts["coverage"] == "2/2 activation calls covered (2 Relu)"
     cam = method("var_grad(grad_cam, samples=2)")(model, images, "class:1")
-    assert cam.facts == {"upsampling": "aligned"}
+    assert cam.facts == {"upsampling": "aligned", "unit": "(target)²"}
     assert cam.layers == ("relu2",)
     finer = method("finer_cam(grad_cam, references=1)")(model, images, "class:1")
     assert finer.layers == ("relu2",)

@@ -30,7 +30,6 @@ def untouched(model: Model) -> Iterator[None]:
     buffers = [
         _Buffer(part, name, tensor)
         for part in parts
-        if not isinstance(part, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - in eval mode it only reads its own
         for name, tensor in part._buffers.items()  # noqa: SLF001 - where they are kept, so that they can be put back
         if tensor is not None
     ]
